@@ -1,0 +1,254 @@
+"""Every `HUNTER_` setting: one typed class, validated when it is made.
+
+Belongs here: names, types, defaults and the check of each value. Does not belong here: what a value is
+used for. Settings are read from the environment and from a `.env` file in the working directory, only when
+`load_settings` is called and never at import. `.env.example` lists every setting; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from cryptography.fernet import Fernet
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEVELOPMENT_SYNC_SECONDS = 30
+"""How often the development sensor asks for a sync; the seed's figure."""
+
+MICROSOFT_LOGIN_HOSTS = frozenset(
+    {
+        "login.microsoftonline.com",
+        "login.microsoft.com",
+        "login.windows.net",
+        "login.microsoftonline.us",
+        "login.partner.microsoftonline.cn",
+        "login.chinacloudapi.cn",
+    }
+)
+"""Hosts whose authority metadata MSAL can discover (learn.microsoft.com, "National clouds")."""
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong. The text names each variable and the fix, never a secret's value."""
+
+
+class Settings(BaseSettings):
+    """All settings of Hunter. Field names are the environment variables without `HUNTER_`, in lower case."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HUNTER_", env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore",
+        frozen=True, populate_by_name=True, hide_input_in_errors=True,
+    )  # fmt: skip
+
+    environment: Literal["production", "development"] = Field(
+        "production", description="`development` switches the 30-second sync sensor on"
+    )
+    home: Path = Field(Path(".hunter"), description="Folder of the embedded database, keys and Dagster's local files")
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL server to use instead of the embedded one: `postgresql://user:password@host/db`"
+    )
+    dagster_database_url: SecretStr | None = Field(
+        None, description="Database of Dagster's own storage; unset: `<database>_dagster` on the same server"
+    )
+    dns_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="`host:port`, comma separated; unset: the system's resolvers"
+    )
+    dns_in_flight: int = Field(200, ge=1, le=5000, description="DNS questions under way at once")
+    dns_queries_per_second: float = Field(200.0, gt=0, description="DNS questions a second, for each server")
+    dns_timeout: float = Field(2.0, gt=0, le=60, description="Seconds to wait for one DNS answer")
+    dns_attempts: int = Field(
+        3, ge=1, le=10, description="How often one DNS question is asked before it counts as unanswered"
+    )
+    domain_rescan_days: int = Field(30, ge=1, description="Age in days at which a domain's signals are looked up again")
+    registration_enabled: bool = Field(True, description="Look up registrar and expiry of each domain over RDAP")
+    tenant_discovery_enabled: bool = Field(False, description="Ask Microsoft whether a domain has an Entra tenant")
+    tenant_discovery_url: str = Field(
+        "https://login.microsoftonline.com",
+        description="Where tenant discovery asks for a domain's OpenID configuration",
+    )
+    scoring_rules: Path | None = Field(None, description="Scoring rules file; unset: the packaged `scoring/rules.yaml`")
+    token_cache_key: SecretStr | None = Field(
+        None,
+        description="Fernet keys of the token cache, newest first, comma separated; unset: one is made in HUNTER_HOME",
+    )
+    log_format: Literal["text", "json"] = Field("text", description="How log lines are written")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe level that is logged"
+    )
+
+    partner_center_enabled: bool = Field(False, description="The feature flag: off by default, nothing is synced")
+    partner_center_client_id: str | None = Field(None, description="Application (client) id of the app registration")
+    partner_center_client_secret: SecretStr | None = Field(
+        None, description="Client secret, for a confidential client only"
+    )
+    partner_center_tenant_id: str | None = Field(
+        None, description="Directory (tenant) id or domain of the partner's tenant"
+    )
+    partner_center_base_url: str = Field(
+        "https://api.partner.microsoft.com",
+        validation_alias=AliasChoices("HUNTER_PARTNER_CENTER_BASE_URL", "HUNTER_PARTNER_CENTER_API_URL"),
+        description="Host of the referrals API (`HUNTER_PARTNER_CENTER_API_URL` is read too)",
+    )
+    partner_center_authority: str = Field(
+        "https://login.microsoftonline.com/{tenant_id}", description="Sign-in authority; `{tenant_id}` is filled in"
+    )
+    partner_center_scope: str = Field(
+        "https://api.partner.microsoft.com/.default", description="Delegated scope that is asked for"
+    )
+    partner_center_token_cache_path: Path | None = Field(
+        None, description="Keep the encrypted token cache in this file instead of in the database"
+    )
+    partner_center_sync_interval: int = Field(
+        600, ge=60, le=86_400, description="Seconds between two syncs; a whole number of minutes"
+    )
+    partner_center_cosell_bonus: int = Field(15, ge=0, le=100, description="Points for an open co-sell referral")
+    partner_center_azure_tenant_score: int = Field(55, ge=0, le=100, description="Score of a declared Azure tenant")
+    partner_center_instance_discovery: bool | None = Field(
+        None, description="Whether MSAL checks the authority with Microsoft; unset: only for Microsoft's own hosts"
+    )
+    partner_center_request_interval: float = Field(1.0, ge=0, le=60, description="Seconds between two API requests")
+    partner_center_attempts: int = Field(
+        2, ge=1, le=10, description="How often a request is tried on a transient failure"
+    )
+    partner_center_timeout: float = Field(30.0, gt=0, le=600, description="Seconds to wait for the API to answer")
+
+    @field_validator("dns_servers", mode="before")
+    @classmethod
+    def _split_servers(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _check_servers(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        for server in servers:
+            host, port = _host_and_port(server)
+            try:
+                ipaddress.ip_address(host)
+            except ValueError:
+                raise ValueError(
+                    f"{server!r} is no IP address with an optional port; write 10.0.0.53:53 or [fd00::53]:53"
+                ) from None
+            if not 1 <= port <= 65535:
+                raise ValueError(f"{server!r} has no port between 1 and 65535")
+        return servers
+
+    @field_validator("partner_center_base_url", "tenant_discovery_url")
+    @classmethod
+    def _check_https(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment:
+            raise ValueError(
+                "must be an https:// address without user, query or fragment: the access token is sent there"
+            )
+        return value.rstrip("/")
+
+    @field_validator("partner_center_authority")
+    @classmethod
+    def _check_authority(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ValueError("must be an https:// address such as https://login.microsoftonline.com/{tenant_id}")
+        return value.rstrip("/")
+
+    @field_validator("partner_center_client_id")
+    @classmethod
+    def _check_client_id(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return str(UUID(value.strip()))
+        except ValueError:
+            raise ValueError("is no GUID; copy 'Application (client) ID' from the app registration") from None
+
+    @field_validator("partner_center_tenant_id")
+    @classmethod
+    def _check_tenant(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}", value.strip()):
+            raise ValueError("is neither a GUID nor a domain; copy 'Directory (tenant) ID' from the app registration")
+        return None if value is None else value.strip()
+
+    @field_validator("partner_center_sync_interval")
+    @classmethod
+    def _check_interval(cls, value: int) -> int:
+        minutes, rest = divmod(value, 60)
+        if rest or (minutes < 60 and 60 % minutes) or (minutes >= 60 and (minutes % 60 or 24 % (minutes // 60))):
+            raise ValueError(
+                "must divide an hour or a day into whole minutes; use 300, 600, 900, 1800 or 3600 seconds"
+            )
+        return value
+
+    @field_validator("token_cache_key")
+    @classmethod
+    def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        for key in value.get_secret_value().split(",") if value else ():
+            try:
+                Fernet(key.strip())
+            except ValueError:
+                raise ValueError(
+                    "holds a key that is no Fernet key (32 bytes, url-safe base64); make one with: "
+                    'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+                ) from None
+        return value
+
+    @property
+    def authority_url(self) -> str:
+        """The sign-in authority with the tenant id filled in (`organizations` when none is set)."""
+        return self.partner_center_authority.replace("{tenant_id}", self.partner_center_tenant_id or "organizations")
+
+    @property
+    def instance_discovery(self) -> bool:
+        """Whether MSAL may check the authority with Microsoft: as set, else only for Microsoft's own hosts."""
+        if self.partner_center_instance_discovery is not None:
+            return self.partner_center_instance_discovery
+        return (urlsplit(self.partner_center_authority).hostname or "") in MICROSOFT_LOGIN_HOSTS
+
+    @property
+    def token_cache_keys(self) -> tuple[str, ...]:
+        """The configured Fernet keys, newest first; empty when none is set."""
+        value = self.token_cache_key.get_secret_value() if self.token_cache_key else ""
+        return tuple(key.strip() for key in value.split(",") if key.strip())
+
+    @property
+    def sync_cron(self) -> str:
+        """The sync interval as a cron expression in UTC."""
+        minutes = self.partner_center_sync_interval // 60
+        if minutes < 60:
+            return f"*/{minutes} * * * *"
+        return f"0 */{minutes // 60} * * *" if minutes < 1440 else "0 0 * * *"
+
+
+def _host_and_port(server: str) -> tuple[str, int]:
+    """Split `host`, `host:port`, `[v6]:port` or a bare IPv6 address. The port is 53 by default, 0 when it is no number."""
+    match = re.fullmatch(r"\[(?P<v6>[^\]]+)\](?::(?P<p6>.*))?|(?P<host>[^:]+)(?::(?P<port>.*))?", server)
+    if match is None:
+        return server, 53
+    port = match["p6"] if match["v6"] else match["port"]
+    return match["v6"] or match["host"], 53 if port is None else int(port) if port.isdecimal() else 0
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field, such as `HUNTER_DNS_SERVERS` for `dns_servers`."""
+    return f"HUNTER_{field.upper()}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read and check the settings from the environment and `.env`.
+
+    :param overrides: field values that stand above the environment.
+    :raises SettingsError: a value is wrong; one line for each variable, with the fix.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_input=False, include_url=False, include_context=False):
+            name = str(problem["loc"][0]) if problem["loc"] else "settings"
+            variable = name if name.startswith("HUNTER_") else variable_name(name)
+            lines.append(f"{variable}: {problem['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("\n".join(lines)) from None
