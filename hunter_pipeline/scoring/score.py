@@ -1,0 +1,297 @@
+"""The scorer: facts about one domain and the rules in, a score that explains itself out.
+
+Here: `score`, a pure function, and its values. Not here: numbers and words (`rules.yaml`), where the facts come from
+(the scan and the referrals), and storing. Referrals that are closed, and the question whether a domain is due, are the
+caller's business.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+from hunter_pipeline.scoring.rules import CATEGORIES, COMMERCIAL_HEATS, PROVIDERS, PointRule, Rules, first_match, holds
+
+SCORER_VERSION = "1"
+"""Raised when the same inputs and rules give another result than before, so that stored scores are out of date."""
+
+TENANT_REASON = "M365 existing customer (Azure Tenant ID)"
+
+MxState = Literal["present", "none", "null", "unknown"]
+SpfState = Literal["ok", "none", "permerror", "unknown"]
+DkimState = Literal["found", "none", "revoked", "unknown_selector", "unknown"]
+DmarcState = Literal["reject", "quarantine", "none", "missing", "invalid", "unknown"]
+
+
+@dataclass(frozen=True)
+class ScoreInputs:
+    """What is known about one domain. Equal facts make equal inputs, whatever the domain.
+
+    provider: one of `rules.PROVIDERS`, from the scan; with a declared tenant it counts as M365 whatever stands here.
+    mx, spf, dkim, dmarc: the scan's states; "unknown" is a look-up that failed, never an absent record. `dmarc` is the
+        effective policy, see `dmarc_of`.
+    spf_includes: number of `include:` terms in the SPF record; None when there is no record or it is not known.
+    has_signals: False when the domain was never scanned; then the five above do not count.
+    azure_tenant: a referral declares the customer's Azure tenant id.
+    open_referral_types: types of the domain's open referrals: co-sell, marketplace, solution-provider.
+    """
+
+    provider: str = "Unknown"
+    mx: MxState = "unknown"
+    spf: SpfState = "unknown"
+    dkim: DkimState = "unknown"
+    dmarc: DmarcState = "unknown"
+    spf_includes: int | None = None
+    has_signals: bool = True
+    azure_tenant: bool = False
+    open_referral_types: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One step of a score: the rule's name, the points it gave (0 or negative too) and the explanation."""
+
+    rule: str
+    points: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A domain's score (0 to 100) with everything that follows from it. The breakdown's points add up to the score."""
+
+    score: int
+    segment: str
+    reason: str
+    priority_score: int
+    technical_heat: str
+    commercial_segment: str
+    commercial_heat: str
+    category: str
+    category_label: str
+    breakdown: tuple[Part, ...]
+    hard_fail: bool
+
+
+def dmarc_of(state: str, policy: str | None) -> DmarcState:
+    """Return the DMARC fact from a scan's record state (ok, none, invalid, unknown) and effective policy.
+
+    A record that is "ok" but asks for no policy counts as invalid: receivers do no DMARC processing for it
+    (RFC 9989, section 4.10.1). Raises ValueError on a state or policy that is not known.
+    """
+    if state == "ok":
+        if policy in {"reject", "quarantine", "none"}:
+            return cast(DmarcState, policy)
+        if policy is None:
+            return "invalid"
+        raise ValueError(f"unknown DMARC policy {policy!r}; use reject, quarantine, none or None")
+    states: dict[str, DmarcState] = {"none": "missing", "invalid": "invalid", "unknown": "unknown"}
+    if state not in states:
+        raise ValueError(f"unknown DMARC state {state!r}; use ok, none, invalid or unknown")
+    return states[state]
+
+
+def score(inputs: ScoreInputs, rules: Rules, *, tenant_score: int, cosell_bonus: int) -> Score:
+    """Score one domain. Equal arguments give equal results, and the same object while it is remembered.
+
+    tenant_score: points of a customer with a declared tenant, 0 to 100.
+    cosell_bonus: points for an open co-sell referral, 0 to 100.
+
+    Order: hard fail (no mail is received; not with a declared tenant), sum of the rules, 0 to 100, tenant's score,
+    bonus, cap at 100. Segment and score agree. Priority score and the priority model (category, commercial segment and
+    heat, technical heat) are the better of those without and with the bonus.
+
+    Raises ValueError on a provider, state or setting outside its range, and when a domain has neither signals nor a
+    declared tenant: it is not scored until it was scanned.
+    """
+    return _score(inputs, rules, tenant_score, cosell_bonus)
+
+
+class _Model(NamedTuple):
+    """The CSP priority model's answer for one segment and score."""
+
+    technical_heat: str
+    commercial_segment: str
+    commercial_heat: str
+    category: str
+
+
+# A hundred thousand domains have a few hundred different inputs, so remembering makes a whole pass cheap.
+@lru_cache(maxsize=8192)
+def _score(inputs: ScoreInputs, rules: Rules, tenant_score: int, cosell_bonus: int) -> Score:
+    _check(inputs, tenant_score, cosell_bonus)
+    facts = _facts(inputs)
+    if not inputs.azure_tenant:
+        for rule in rules.hard_fail:
+            if holds(rule.when, facts):
+                return _hard_fail(rule, facts, rules)
+
+    parts = _rule_parts(facts, inputs.has_signals, rules)
+    points = sum(part.points for part in parts)
+    total = min(max(points, 0), 100)
+    if total != points:
+        parts.append(Part("clamp", total - points, f"Kept within 0 to 100 (the sum is {points})"))
+    if inputs.azure_tenant:
+        parts.append(Part("azure_tenant", tenant_score - total, f"Declared Azure tenant: fixed score {tenant_score}"))
+        total = tenant_score
+    segment, priority, model = _standing(facts, total, rules)
+
+    co_sell = "co-sell" in inputs.open_referral_types
+    if co_sell:
+        parts.append(Part("co_sell", cosell_bonus, "Open co-sell referral"))
+        if total + cosell_bonus > 100:
+            parts.append(Part("cap", 100 - total - cosell_bonus, "Capped at 100"))
+        total = min(total + cosell_bonus, 100)
+        plain_priority, plain_model = priority, model
+        segment, priority, model = _standing(facts, total, rules)
+        priority = min(priority, plain_priority)
+        if _rank(plain_model) < _rank(model):
+            detail = f"Category {plain_model.category} stays: the bonus would make it {model.category}"
+            parts.append(Part("best_category", 0, detail))
+            model = plain_model
+    reason = TENANT_REASON if inputs.azure_tenant else _reason(facts, segment, co_sell, rules)
+    return _result(total, segment, priority, model, reason, tuple(parts), rules)
+
+
+def _hard_fail(rule: PointRule, facts: Mapping[str, Any], rules: Rules) -> Score:
+    model = _model("Skip", facts["provider"], 0, rules)
+    parts = (Part(rule.name, 0, rule.text),)
+    return _result(0, "Skip", rules.priority["Skip"][0], model, rule.text, parts, rules, hard_fail=True)
+
+
+def _result(
+    total: int,
+    segment: str,
+    priority: int,
+    model: _Model,
+    reason: str,
+    parts: tuple[Part, ...],
+    rules: Rules,
+    *,
+    hard_fail: bool = False,
+) -> Score:
+    return Score(
+        score=total,
+        segment=segment,
+        reason=reason,
+        priority_score=priority,
+        technical_heat=model.technical_heat,
+        commercial_segment=model.commercial_segment,
+        commercial_heat=model.commercial_heat,
+        category=model.category,
+        category_label=rules.category_labels[model.category],
+        breakdown=parts,
+        hard_fail=hard_fail,
+    )
+
+
+def _check(inputs: ScoreInputs, tenant_score: int, cosell_bonus: int) -> None:
+    allowed: dict[str, tuple[str, ...]] = {
+        "provider": PROVIDERS,
+        "mx": get_args(MxState),
+        "spf": get_args(SpfState),
+        "dkim": get_args(DkimState),
+        "dmarc": get_args(DmarcState),
+    }
+    for name, values in allowed.items():
+        value = getattr(inputs, name)
+        if value not in values:
+            raise ValueError(f"unknown {name} {value!r}; use {', '.join(values)}")
+    for name, points in (("tenant_score", tenant_score), ("cosell_bonus", cosell_bonus)):
+        if not 0 <= points <= 100:
+            raise ValueError(f"{name} is {points}; use a number from 0 to 100")
+    if not (inputs.has_signals or inputs.azure_tenant):
+        raise ValueError("a domain without signals and without a declared tenant has no score; scan it first")
+
+
+def _facts(inputs: ScoreInputs) -> dict[str, Any]:
+    seen = inputs.has_signals
+    return {
+        "provider": "M365" if inputs.azure_tenant else inputs.provider,
+        "azure_tenant": inputs.azure_tenant,
+        "mx": inputs.mx if seen else "unknown",
+        "spf": inputs.spf if seen else "unknown",
+        "dkim": inputs.dkim if seen else "unknown",
+        "dmarc": inputs.dmarc if seen else "unknown",
+        "spf_includes": inputs.spf_includes if seen and inputs.spf_includes is not None else 0,
+    }
+
+
+def _rule_parts(facts: Mapping[str, Any], scanned: bool, rules: Rules) -> list[Part]:
+    provider = facts["provider"]
+    parts = [Part("base", rules.base, "Base points")] if rules.base else []
+    parts.append(Part("provider", rules.provider_points[provider], f"Provider: {rules.provider_labels[provider]}"))
+    parts += [Part(rule.name, rule.points, rule.text) for rule in rules.signals if holds(rule.when, facts)]
+    why = "could not be determined" if scanned else "not scanned yet"
+    parts += [Part(f"{name}_unknown", 0, f"{title} {why}") for name, title in _TITLES.items() if _open(facts, name)]
+    return parts
+
+
+_TITLES = {"mx": "MX", "spf": "SPF", "dkim": "DKIM", "dmarc": "DMARC"}
+
+
+def _open(facts: Mapping[str, Any], name: str) -> bool:
+    return bool(facts[name] == "unknown")
+
+
+def _standing(facts: Mapping[str, Any], total: int, rules: Rules) -> tuple[str, int, _Model]:
+    index = first_match(rules.segments, {**facts, "score": total})
+    assert index is not None, "load_rules refuses rules that leave a case open"
+    segment = rules.segments[index].result
+    return segment, rules.priority[segment][total], _model(segment, facts["provider"], total, rules)
+
+
+def _model(segment: str, provider: str, total: int, rules: Rules) -> _Model:
+    facts = {"segment": segment, "provider": provider, "score": total}
+    technical, commercial = (first_match(rows, facts) for rows in (rules.technical_heat, rules.commercial_segments))
+    assert technical is not None
+    assert commercial is not None
+    technical_heat = rules.technical_heat[technical].result
+    commercial_segment = rules.commercial_segments[commercial].result
+    commercial_heat = rules.commercial_heat[commercial_segment][total]
+    keys = ("technical_heat", "commercial_segment", "commercial_heat")
+    values = (technical_heat, commercial_segment, commercial_heat)
+    category = first_match(rules.categories, dict(zip(keys, values, strict=True)))
+    assert category is not None
+    return _Model(*values, rules.categories[category].result)
+
+
+def _rank(model: _Model) -> tuple[int, int]:
+    """Order models, best first: by category, then by commercial heat."""
+    return CATEGORIES.index(model.category), COMMERCIAL_HEATS.index(model.commercial_heat)
+
+
+def _reason(facts: Mapping[str, Any], segment: str, co_sell: bool, rules: Rules) -> str:
+    """Say in one sentence what was found and what it means, naming what is not known."""
+    present: list[str] = []
+    missing: list[str] = []
+    remarks: list[str] = []
+    spf, dkim, dmarc = facts["spf"], facts["dkim"], facts["dmarc"]
+    if spf == "permerror":
+        remarks.append("an invalid SPF record")
+    elif spf != "unknown":
+        (present if spf == "ok" else missing).append("SPF")
+    if dkim == "unknown_selector":
+        remarks.append("DKIM under an unknown selector")
+    elif dkim != "unknown":
+        (present if dkim == "found" else missing).append("DKIM")
+    if dmarc == "missing":
+        missing.append("DMARC")
+    elif dmarc == "invalid":
+        remarks.append("an invalid DMARC record")
+    elif dmarc != "unknown":
+        present.append(f"DMARC policy {dmarc}")
+    unknown = [title for name, title in _TITLES.items() if _open(facts, name)]
+
+    found = ", ".join(
+        ([f"with {_joined(present + remarks)}"] if present or remarks else [])
+        + ([f"without {_joined(missing, 'or')}"] if missing else [])
+        + ([f"{_joined(unknown)} not determined"] if unknown else [])
+    )
+    label = rules.provider_labels[facts["provider"]]
+    head = f"{label} {found}" if present or remarks or missing else f"{label}, {found}"
+    return f"{head}: {rules.segment_texts[segment]}" + (", open co-sell referral" if co_sell else "")
+
+
+def _joined(words: list[str], conjunction: str = "and") -> str:
+    return f" {conjunction} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
