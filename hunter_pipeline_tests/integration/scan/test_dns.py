@@ -1,0 +1,180 @@
+"""The look-ups against a real DNS server on loopback that can fail in every way."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from hunter_pipeline.sandbox.dns_zone import ZoneServer
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus, Question, Reply
+
+ZONE = {
+    "acme.test": {
+        "MX": ["20 Backup.ACME.test.", "10 mail.acme.test."],
+        "TXT": [["v=spf1 include:_spf.", "acme.test -all"], b"raw \xff\x00\\", "Zürich"],
+        "NS": ["NS1.acme.test."],
+    },
+    "null.test": {"MX": ["0 ."]},
+    "alias.test": {"CNAME": ["Target.test."]},
+    "target.test": {"TXT": ["at the target"]},
+    "dangling.test": {"CNAME": ["gone.invalid."]},
+    "loop.test": {"CNAME": ["loop.test."]},
+    "empty.test": {"A": ["192.0.2.1"]},
+    "servfail.test": {"behaviour": "servfail"},
+    "refused.test": {"behaviour": "refused"},
+    "silent.test": {"behaviour": "silent"},
+    "cut.test": {"TXT": ["whole over TCP"], "behaviour": "truncate"},
+    "large.test": {"TXT": ["x" * 3000]},
+    "*.wild.test": {"TXT": ["wild"]},
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ZoneServer]:
+    with ZoneServer(ZONE) as running:
+        yield running
+
+
+def ask(
+    questions: list[Question], *servers: str, timeout: float = 0.3, attempts: int = 1, **more: float
+) -> list[Reply]:
+    async def run() -> list[Reply]:
+        settings = DnsSettings(servers, timeout=timeout, attempts=attempts, **more)  # type: ignore[arg-type]
+        async with DnsClient(settings) as client:
+            return await client.lookup_many(questions)
+
+    return asyncio.run(run())
+
+
+def test_each_kind_of_failure_comes_out_as_its_own_status(server: ZoneServer):
+    names = ["acme", "empty", "missing", "servfail", "refused", "silent"]
+    replies = ask([(f"{name}.test", "MX") for name in names], server.address)
+    assert [reply.status.value for reply in replies] == [
+        "answer",
+        "nodata",
+        "nxdomain",
+        "servfail",
+        "refused",
+        "timeout",
+    ]
+    assert [reply.status.known for reply in replies] == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "records"),
+    [
+        ("acme.test", "MX", ("10 mail.acme.test", "20 backup.acme.test")),
+        ("ACME.test.", "NS", ("ns1.acme.test",)),
+        (
+            "acme.test",
+            "TXT",
+            ("Z\\195\\188rich", "raw \\255\\000\\\\", "v=spf1 include:_spf.acme.test -all"),
+        ),
+        ("null.test", "MX", ("0 .",)),
+        ("alias.test", "CNAME", ("target.test",)),
+        ("empty.test", "A", ("192.0.2.1",)),
+        ("any.wild.test", "TXT", ("wild",)),
+        ("cut.test", "TXT", ("whole over TCP",)),
+        ("large.test", "TXT", ("x" * 3000,)),
+    ],
+)
+def test_records_come_in_presentation_form(server: ZoneServer, name: str, rtype: str, records: tuple[str, ...]):
+    (reply,) = ask([(name, rtype)], server.address, timeout=2)
+    assert reply.records == records
+    assert (reply.name, reply.ttl, reply.server, reply.attempts) == (name.rstrip(".").lower(), 300, server.address, 1)
+
+
+def test_the_targets_of_a_followed_alias_are_kept(server: ZoneServer):
+    (reply,) = ask([("alias.test", "TXT")], server.address)
+    assert (reply.records, reply.cnames) == (("at the target",), ("target.test",))
+
+
+def test_a_dangling_alias_is_an_absent_name(server: ZoneServer):
+    assert ask([("dangling.test", "MX")], server.address)[0].status is LookupStatus.nxdomain
+
+
+def test_replies_keep_the_order_of_the_questions(server: ZoneServer):
+    questions = [(f"n{number}.wild.test", "TXT") for number in range(300)]
+    questions[7] = ("silent.test", "TXT")
+    replies = ask(questions, server.address, in_flight=20, qps_per_server=5000)
+    assert [(reply.name, reply.rtype) for reply in replies] == questions
+
+
+@pytest.mark.parametrize("status", ["servfail", "refused", "silent"])
+def test_a_failing_question_is_asked_as_often_as_set(status: str):
+    with ZoneServer(ZONE) as server:
+        (reply,) = ask([(f"{status}.test", "TXT")], server.address, attempts=3, timeout=0.2)
+        assert reply.attempts == 3
+        assert server.questions[(f"{status}.test", "TXT")] == 3
+
+
+def test_a_known_absence_is_asked_once():
+    with ZoneServer(ZONE) as server:
+        ask([("missing.test", "TXT"), ("empty.test", "TXT")], server.address, attempts=3)
+        assert set(server.questions.values()) == {1}
+
+
+def test_a_question_that_one_server_refuses_goes_to_another(server: ZoneServer):
+    with ZoneServer({"*.test": {"behaviour": "refused"}}) as closed:
+        replies = ask([("acme.test", "MX")] * 20, closed.address, server.address, attempts=2)
+        assert {reply.status for reply in replies} == {LookupStatus.answer}
+        assert {reply.server for reply in replies} == {server.address}
+
+
+def test_a_server_that_keeps_refusing_is_left_alone():
+    with ZoneServer(ZONE) as good, ZoneServer({"*.test": {"behaviour": "refused"}}) as closed:
+        questions = [(f"n{number}.wild.test", "TXT") for number in range(400)]
+        replies = ask(questions, closed.address, good.address, attempts=2, in_flight=5, qps_per_server=5000)
+        assert {reply.status for reply in replies} == {LookupStatus.answer}
+        assert sum(closed.questions.values()) < 100
+
+
+def test_lost_packets_are_sent_again_within_one_attempt():
+    with ZoneServer({"late.test": {"behaviour": "silent"}}) as server:
+
+        async def run() -> Reply:
+            async with DnsClient(DnsSettings((server.address,), timeout=3, attempts=1)) as client:
+                asking = asyncio.create_task(client.lookup_many([("late.test", "TXT")]))
+                while not server.questions:
+                    await asyncio.sleep(0.01)
+                server.replace({"late.test": {"TXT": ["here"]}})
+                return (await asking)[0]
+
+        reply = asyncio.run(run())
+        assert (reply.status, reply.attempts, reply.records) == (LookupStatus.answer, 1, ("here",))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a..test", "x" * 64 + ".test", "a." * 127 + "test", "nul\0.test", "spa ce.test", "ü.test", "\ud800", "\\"],
+)
+def test_a_name_that_cannot_be_asked_is_no_statement_about_the_zone(server: ZoneServer, name: str):
+    (reply,) = ask([(name, "TXT")], server.address)
+    assert reply.status is LookupStatus.other
+    json.dumps(reply.to_json()).encode()
+
+
+def test_an_unknown_record_type_is_refused(server: ZoneServer):
+    with pytest.raises(ValueError, match="unknown DNS record type: SPF"):
+        ask([("acme.test", "SPF")], server.address)
+
+
+def test_no_server_listening_is_no_statement_about_the_zone():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+        (reply,) = ask([("acme.test", "MX")], f"127.0.0.1:{held.getsockname()[1]}")
+        assert not reply.status.known
+
+
+def test_replies_survive_storage(server: ZoneServer):
+    for reply in ask([("acme.test", "TXT"), ("alias.test", "TXT"), ("servfail.test", "TXT")], server.address):
+        stored = json.dumps(reply.to_json())
+        assert "\\u0000" not in stored
+        assert Reply.from_json(json.loads(stored)) == reply
+
+
+def test_a_server_is_reached_over_ipv6():
+    with ZoneServer(ZONE, host="::1") as server:
+        assert ask([("null.test", "MX")], server.address)[0].records == ("0 .",)
