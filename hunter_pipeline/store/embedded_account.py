@@ -1,0 +1,244 @@
+"""The system account that the embedded PostgreSQL runs under when Hunter runs as root.
+
+PostgreSQL refuses to run as root, so a root process (a container, mostly) starts it under an account of its own.
+That account must be able to pass through the directories above the data and the programs. Where one of them is
+closed, such as a `/root` of mode 0700, the account alone is let through by an access control entry; nobody else gains
+a right and no directory becomes readable. Nothing here knows how a server is started or stopped.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":
+    import pwd
+
+ACCOUNT_NAME = "hunter-postgres"
+
+# Layout and tags of the extended attribute that holds a POSIX ACL: include/uapi/linux/posix_acl_xattr.h
+_ACL_ATTRIBUTE = "system.posix_acl_access"
+_ACL_VERSION = 2
+_USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_NO_ID = 0xFFFFFFFF
+_EXECUTE = 1
+
+Acl = Mapping[tuple[int, int], int]
+"""Permission bits (4 read, 2 write, 1 execute) by tag and user or group id."""
+
+
+class EmbeddedError(RuntimeError):
+    """The embedded server cannot be used; the text is one line and names the fix."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Numeric user and group under which the server's programs run."""
+
+    uid: int
+    gid: int
+
+    def popen_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments that make `subprocess` run a program under this account and no other group."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+
+def account_for(data: Path) -> Account | None:
+    """Return the account for the server of a data directory, or None when the current user can run it.
+
+    Args:
+        data: the data directory; it need not exist. An existing one is served by its owner, because PostgreSQL
+            accepts no other.
+
+    Raises:
+        EmbeddedError: the account is missing and could not be made.
+    """
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return None
+    if data.exists():
+        owner = data.stat()
+        if owner.st_uid != 0:
+            return Account(owner.st_uid, owner.st_gid)
+    entry = _password_entry()
+    if entry is None:
+        _create_account()
+        entry = _password_entry()
+    if entry is None:
+        raise EmbeddedError(f"The system account {ACCOUNT_NAME} is missing. {_ACCOUNT_FIX}")
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+_ACCOUNT_FIX = (
+    f"Make it with `useradd --system {ACCOUNT_NAME}`, run Hunter as a user other than root, or set HUNTER_DATABASE_URL."
+)
+
+
+def _password_entry() -> "pwd.struct_passwd | None":
+    try:
+        return pwd.getpwnam(ACCOUNT_NAME)
+    except KeyError:
+        return None
+
+
+def _create_account() -> None:
+    program = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if program is None:
+        raise EmbeddedError(f"PostgreSQL does not run as root and there is no useradd here. {_ACCOUNT_FIX}")
+    command = [program, "--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/bin/false"]
+    done = subprocess.run([*command, ACCOUNT_NAME], check=False, capture_output=True, text=True)
+    # Two first starts may race for the same name; the look-up that follows decides.
+    if done.returncode != 0 and _password_entry() is None:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise EmbeddedError(f"The system account {ACCOUNT_NAME} could not be made ({reason}). {_ACCOUNT_FIX}")
+
+
+def take_ownership(data: Path, account: Account) -> None:
+    """Give a data directory that root owns, with all that is in it, to the account.
+
+    Args:
+        data: an existing directory. Nothing is changed when its owner is the account already.
+        account: who shall own it.
+    """
+    if data.stat().st_uid == account.uid:
+        return
+    for folder, _, files in os.walk(data):
+        os.chown(folder, account.uid, account.gid)
+        for name in files:
+            os.chown(Path(folder, name), account.uid, account.gid, follow_symlinks=False)
+
+
+def let_through(directory: Path, account: Account) -> None:
+    """Let the account pass through a directory and every directory above it.
+
+    Args:
+        directory: an existing directory, absolute.
+        account: who must be able to enter it.
+
+    Raises:
+        EmbeddedError: a directory is closed and its file system or owner keeps it so.
+    """
+    if _can_enter(directory, account):
+        return
+    for each in [*reversed(directory.parents), directory]:
+        if _can_enter(each, account):
+            continue
+        with contextlib.suppress(OSError):
+            _add_pass_entry(each, account.uid)
+        if not _can_enter(each, account):
+            raise EmbeddedError(
+                f"PostgreSQL runs under the account {account.uid} here, which may not pass through {each}. "
+                f"Run `chmod o+x {each}`, or set HUNTER_HOME to a directory outside it."
+            )
+
+
+def open_programs(installation: Path, account: Account) -> None:
+    """Make PostgreSQL's own programs and libraries usable by the account.
+
+    A package installed under a tight umask is readable by root alone; these files are public software, so read
+    permission is all that is added.
+
+    Args:
+        installation: the directory with `bin`, `lib` and `share`.
+        account: who must be able to run the programs.
+
+    Raises:
+        EmbeddedError: the account still cannot run them.
+    """
+    let_through(installation.parent, account)
+    server = installation / "bin" / "postgres"
+    if _can_run(server, account):
+        return
+    for folder, _, files in os.walk(installation):
+        _add_mode(Path(folder), stat.S_IROTH | stat.S_IXOTH)
+        for name in files:
+            path = Path(folder, name)
+            executable = path.stat().st_mode & stat.S_IXUSR
+            _add_mode(path, stat.S_IROTH | (stat.S_IXOTH if executable else 0))
+    if not _can_run(server, account):
+        raise EmbeddedError(
+            f"The account {account.uid} may not run {server}. "
+            f"Run `chmod -R o+rX {installation}`, or set HUNTER_DATABASE_URL."
+        )
+
+
+def _add_mode(path: Path, bits: int) -> None:
+    mode = path.stat().st_mode
+    if mode & bits != bits:
+        path.chmod(stat.S_IMODE(mode) | bits)
+
+
+def _can_run(program: Path, account: Account) -> bool:
+    try:
+        done = subprocess.run(
+            [program, "--version"], check=False, capture_output=True, cwd="/", **account.popen_arguments()
+        )
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
+def _can_enter(directory: Path, account: Account) -> bool:
+    # The kernel is asked, as that account, because mode bits alone do not tell (ACLs, network file systems).
+    try:
+        command = ["/bin/sh", "-c", 'test -x "$1"', "sh", str(directory)]
+        return subprocess.run(command, check=False, cwd="/", **account.popen_arguments()).returncode == 0
+    except (PermissionError, subprocess.SubprocessError, ValueError) as error:
+        # A root without the right to change its user, as in some rootless containers.
+        raise EmbeddedError(
+            "PostgreSQL does not run as root, and this root may not run programs as another user. "
+            "Run Hunter as an ordinary user, or set HUNTER_DATABASE_URL."
+        ) from error
+
+
+def _add_pass_entry(directory: Path, uid: int) -> None:
+    if sys.platform != "linux":
+        raise OSError("only Linux keeps access control lists in this form")
+    status = directory.stat()
+    try:
+        acl = decode_acl(os.getxattr(directory, _ACL_ATTRIBUTE))
+    except OSError:
+        acl = acl_of_mode(status.st_mode)
+    os.setxattr(directory, _ACL_ATTRIBUTE, encode_acl(with_pass_entry(acl, uid)))
+
+
+def acl_of_mode(mode: int) -> Acl:
+    """Return the access control list that says what plain mode bits say."""
+    return {(_USER_OBJ, _NO_ID): mode >> 6 & 7, (_GROUP_OBJ, _NO_ID): mode >> 3 & 7, (_OTHER, _NO_ID): mode & 7}
+
+
+def with_pass_entry(acl: Acl, uid: int) -> Acl:
+    """Return the list with execute permission for one user added and every other effective right unchanged.
+
+    Args:
+        acl: the list to start from.
+        uid: the user to let through.
+    """
+    masked = (_USER, _GROUP_OBJ, _GROUP)
+    old_mask = acl.get((_MASK, _NO_ID), 7)
+    # A mask that hid bits is about to be widened, so the hidden bits are dropped first and stay without effect.
+    entries = {key: bits & old_mask if key[0] in masked else bits for key, bits in acl.items()}
+    entries[_USER, uid] = entries.get((_USER, uid), 0) | _EXECUTE
+    mask = 0
+    for key, bits in entries.items():
+        if key[0] in masked:
+            mask |= bits
+    entries[_MASK, _NO_ID] = mask
+    return entries
+
+
+def encode_acl(acl: Acl) -> bytes:
+    """Return a list as the kernel's extended attribute holds it."""
+    entries = (struct.pack("<HHI", tag, bits, identity) for (tag, identity), bits in sorted(acl.items()))
+    return struct.pack("<I", _ACL_VERSION) + b"".join(entries)
+
+
+def decode_acl(attribute: bytes) -> Acl:
+    """Return the list that an extended attribute holds; the inverse of `encode_acl`."""
+    return {(tag, identity): bits for tag, bits, identity in struct.iter_unpack("<HHI", attribute[4:])}
