@@ -1,0 +1,317 @@
+"""Website or e-mail text to the registrable domain of a company, or one reason why there is none.
+
+Pure: the same text and the same list files always give the same answer, and no name is ever looked up.
+Hosts are read by ada (the WHATWG URL standard, UTS 46), because urllib accepts hosts that no browser would.
+Suffixes come from `publicsuffixlist`: it ships a list that is released almost daily and passes all 78 test
+vectors of the list; tldextract, fed with the same file, misses the default rule and leaves the file open.
+What is a company follows the ICANN section of that list; its private section names hosts that many tenants share.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Literal, NamedTuple
+
+from ada_url import URL, idna_to_unicode
+from email_validator import EmailNotValidError, validate_email
+from publicsuffixlist import PublicSuffixList
+
+NORMALIZER_VERSION: str = "1"
+"""Raised by hand whenever the same text may now give another domain or reason: a changed rule here, a changed list
+file, or a newer suffix list. Referrals decided under another version are decided again."""
+
+MAX_CELL_LENGTH = 2_000
+"""Characters of one cell that are read; what follows is ignored."""
+
+MAX_VALUES_PER_CELL = 20
+"""Values of one cell that are tried."""
+
+Kind = Literal["website", "email"]
+
+
+class SkipReason(StrEnum):
+    """Why a text gives no company domain: a closed list."""
+
+    no_candidate = "no_candidate"
+    not_a_host = "not_a_host"
+    ip_address = "ip_address"
+    single_label = "single_label"
+    public_suffix = "public_suffix"
+    consumer_mail = "consumer_mail"
+    shared_host = "shared_host"
+    social_or_site_builder = "social_or_site_builder"
+    reserved_or_invalid = "reserved_or_invalid"
+
+
+class Verdict(NamedTuple):
+    """What one text gives: exactly one of `domain` (ASCII, lower case) and `reason` is set."""
+
+    domain: str | None
+    reason: SkipReason | None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One cell that was tried: its JSON path, its text (at most `MAX_CELL_LENGTH` characters), and what it gave."""
+
+    kind: Kind
+    path: str
+    raw: str
+    domain: str | None
+    reason: SkipReason | None
+
+
+@dataclass(frozen=True)
+class DomainDecision:
+    """The company domain of a referral and where it was found, or why there is none.
+
+    With a domain, `source`, `path` and `raw` are those of the cell that gave it and `skip_reason` is None.
+    Without one they are None and `skip_reason` is set. `attempts` holds every cell tried, in order.
+    """
+
+    domain: str | None
+    source: Kind | None
+    path: str | None
+    raw: str | None
+    skip_reason: SkipReason | None
+    attempts: tuple[Attempt, ...]
+
+
+# Characters that separate several values in one cell. Angle brackets and quotes surround addresses ("Name" <a@b>).
+_SEPARATORS = re.compile(r"""[\s,;|，；、<>"“”„«»]+""")
+_EDGE_PUNCTUATION = "'’‘`()[]{}.:!?*_~…"
+_JOINERS = str.maketrans("", "", "\u200c\u200d")
+# "http://http://x", "https:/x", "http//x", "hhtp:\\x", "web: x". A word without slashes must be a known one, so that
+# host:port is left alone; with slashes any scheme is dropped, because only the host matters.
+_SCHEMES = re.compile(
+    r"^(?:[a-z][a-z0-9+-]{0,30}[:;][/\\]{2,}"
+    r"|(?:h?ttps?|htpp?s?|https?s|hhttps?|ftps?|mailto|smtp|e-?mail|web|website|url|www)[:;][/\\]*(?!\d+(?:[/\\?#]|$))"
+    r"|https?[/\\]{2,}|[/\\]+)+",
+    re.IGNORECASE,
+)
+_IPV6_LITERAL = re.compile(r"\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]")
+_AFTER_HOST = re.compile(r"[^:/\\][/\\?#]")
+_NOT_IN_MAIL_HOST = re.compile(r"[/\\#:%@\[\]]")
+_HOST = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def decide_domain(websites: Sequence[tuple[str, str]], emails: Sequence[tuple[str, str]]) -> DomainDecision:
+    """Choose the company domain of a referral: websites first, then e-mail addresses, the first usable one wins.
+
+    `websites` and `emails` are (JSON path, raw text) pairs in order of preference. Blank texts count as absent.
+    When nothing is usable, the skip reason is that of the first refused text, or `no_candidate` when there was none.
+    Never raises.
+    """
+    attempts: list[Attempt] = []
+    for kind, path, text in _cells(websites, emails):
+        if _is_blank(text):
+            continue
+        domain, reason = domain_from_website(text) if kind == "website" else domain_from_email(text)
+        attempts.append(Attempt(kind, path, text[:MAX_CELL_LENGTH], domain, reason))
+        if domain is not None:
+            return DomainDecision(domain, kind, path, attempts[-1].raw, None, tuple(attempts))
+    skip = next((attempt.reason for attempt in attempts), None) or SkipReason.no_candidate
+    return DomainDecision(None, None, None, None, skip, tuple(attempts))
+
+
+def domain_from_website(text: str) -> Verdict:
+    """Company domain of a website cell, which may hold several addresses, an e-mail address or clutter.
+
+    The first usable value wins; otherwise the reason is that of the first value. Never raises.
+    """
+    values, cut = _values(text)
+    if cut and values and not _AFTER_HOST.search(values[-1]):
+        values.pop()  # its host may go on beyond the cut
+    return _first(_judge(_host_of_website(value), "website") for value in values) if values else _nothing(text)
+
+
+def domain_from_email(text: str) -> Verdict:
+    """Company domain of an e-mail cell, which may hold several addresses, display names or `mailto:` links.
+
+    Words without `@` are ignored next to an address. The first usable address wins; otherwise the reason is that of
+    the first one. Never raises.
+    """
+    values, cut = _values(text)
+    if cut and values:
+        values.pop()
+    addresses = [value for value in values if "@" in value]
+    if not addresses:
+        return Verdict(None, SkipReason.not_a_host) if values else _nothing(text)
+    return _first(_judge(_host_of_address(address), "email") for address in addresses)
+
+
+def registrable_domain(host: str) -> Verdict:
+    """The domain that somebody registered for `host`: one label below its public suffix.
+
+    `host` may be in any case, in Unicode or A-label form, with a trailing dot. Public suffixes are the ICANN section
+    of the Public Suffix List (https://publicsuffix.org/list/) with its default rule, and `registry_suffixes.txt`.
+    No list of refused names is applied. Reasons: `not_a_host`, `ip_address`, `single_label`, `public_suffix`.
+    """
+    found = _canonical_host(host)
+    return _registrable(found) if isinstance(found, str) else found
+
+
+def _cells(websites: Sequence[tuple[str, str]], emails: Sequence[tuple[str, str]]) -> Iterator[tuple[Kind, str, str]]:
+    for path, text in websites:
+        yield "website", path, text
+    for path, text in emails:
+        yield "email", path, text
+
+
+def _first(verdicts: Iterator[Verdict]) -> Verdict:
+    refused: Verdict | None = None
+    for verdict in verdicts:
+        if verdict.domain is not None:
+            return verdict
+        refused = refused or verdict
+    assert refused is not None
+    return refused
+
+
+def _nothing(text: str) -> Verdict:
+    return Verdict(None, SkipReason.no_candidate if _is_blank(text) else SkipReason.not_a_host)
+
+
+def _visible(text: str) -> str:
+    """`text` without invisible characters, in composed form, with the Turkish dotted capital I as `i`."""
+    kept = []
+    for character in unicodedata.normalize("NFC", text):
+        category = unicodedata.category(character)
+        if category == "Cc":
+            kept.append(" ")  # tabs and line ends separate values, and so does NUL
+        elif category != "Cf" or character in "\u200c\u200d":  # joiners are letters' parts in Persian and Indic names
+            kept.append(character)
+    # UTS 46 maps U+0130 to i + U+0307, a name that no registry sells; lower() of other software has done so already.
+    return "".join(kept).replace("\u0130", "i").replace("i\u0307", "i").replace("\uff20", "@").strip()
+
+
+def _is_blank(text: str) -> bool:
+    return not _visible(text[:MAX_CELL_LENGTH]).translate(_JOINERS).strip()
+
+
+def _values(text: str) -> tuple[list[str], bool]:
+    """The values in a cell, and whether the last one may have been cut off."""
+    parts = [part for part in _SEPARATORS.split(_visible(text[:MAX_CELL_LENGTH])) if part]
+    cut = len(text) > MAX_CELL_LENGTH and len(parts) <= MAX_VALUES_PER_CELL
+    values = []
+    for part in parts[:MAX_VALUES_PER_CELL]:
+        bare = part.translate(_JOINERS)
+        value = _SCHEMES.sub("", (bare if bare.isascii() else part).lstrip(_EDGE_PUNCTUATION))
+        values.append(value if _IPV6_LITERAL.match(value) else value.strip(_EDGE_PUNCTUATION))
+    return [value for value in values if value], cut
+
+
+def _host_of_website(value: str) -> str | Verdict:
+    if (
+        value.isdigit()
+    ):  # the URL standard reads any number as an IPv4 address; in a cell it is a year or a phone number
+        return Verdict(None, SkipReason.not_a_host)
+    try:
+        hostname = URL(f"http://{value}").hostname
+    except ValueError:  # also UnicodeEncodeError, for a lone surrogate
+        return Verdict(None, SkipReason.not_a_host)
+    return _checked(hostname)
+
+
+def _host_of_address(value: str) -> str | Verdict:
+    local, _, host = value.partition("?")[0].rstrip(_EDGE_PUNCTUATION + "/").rpartition("@")
+    if re.fullmatch(r"\[?(?:IPv6:[0-9a-f:.]+|[0-9.]+)\]?", host, re.IGNORECASE) and re.search(r"[.:]", host):
+        return Verdict(None, SkipReason.ip_address)
+    found = Verdict(None, SkipReason.not_a_host) if _NOT_IN_MAIL_HOST.search(host) else _canonical_host(host)
+    if isinstance(found, str):
+        try:
+            # The host has been read already, by the same rules as a website's; the local part is what is checked here.
+            validate_email(f"{local}@address.com", check_deliverability=False)
+        except EmailNotValidError:
+            return Verdict(None, SkipReason.not_a_host)
+    return found
+
+
+def _canonical_host(host: str) -> str | Verdict:
+    host = _visible(host)
+    if re.search(r"[\s/\\?#@]", host):
+        return Verdict(None, SkipReason.not_a_host)
+    return _host_of_website(host)
+
+
+def _checked(hostname: str) -> str | Verdict:
+    """`hostname` as ada gives it, if it can be a DNS host name (RFC 1123 section 2.1, RFC 5890 for `xn--` labels)."""
+    host = hostname.rstrip(".")
+    if host.startswith("[") or re.fullmatch(r"[0-9.]+", host):
+        return Verdict(None, SkipReason.ip_address)
+    if not _HOST.fullmatch(host):
+        return Verdict(None, SkipReason.not_a_host)
+    for label in host.split("."):
+        if label.startswith("xn--") and idna_to_unicode(label) == label:
+            return Verdict(None, SkipReason.not_a_host)  # an A-label that cannot be decoded
+    return host
+
+
+def _registrable(host: str) -> Verdict:
+    if "." not in host:
+        return Verdict(None, SkipReason.single_label)
+    domain = _suffixes().privatesuffix(host)
+    return Verdict(domain, None) if domain else Verdict(None, SkipReason.public_suffix)
+
+
+def _judge(host: str | Verdict, kind: Kind) -> Verdict:
+    """Registrable domain of `host`, unless one of the lists refuses it."""
+    if isinstance(host, Verdict):
+        return host
+    verdict = _registrable(host)
+    if verdict.reason is SkipReason.single_label:
+        return verdict
+    if _listed(host, "reserved_names") or _suffixes().publicsuffix(host, accept_unknown=False) is None:
+        return Verdict(None, SkipReason.reserved_or_invalid)
+    if verdict.domain is None:
+        return verdict
+    if kind == "email" and _listed(host, "consumer_providers"):
+        return Verdict(None, SkipReason.consumer_mail)
+    if _listed(host, "shared_hosts"):
+        return Verdict(None, SkipReason.shared_host)
+    if _listed(host, "social_and_site_builders") or (kind == "website" and _listed(host, "platforms")):
+        return Verdict(None, SkipReason.social_or_site_builder)
+    if _listed(host, "consumer_providers"):
+        return Verdict(None, SkipReason.consumer_mail)
+    if _below_private_suffix(host):
+        return Verdict(None, SkipReason.shared_host)
+    return verdict
+
+
+def _below_private_suffix(host: str) -> bool:
+    """Whether the list's private section says that the names next to `host` belong to other people.
+
+    The suffix itself is left alone: it is its operator's, who may be a customer.
+    """
+    shared = _all_suffixes().publicsuffix(host)
+    return shared != host and shared != _suffixes().publicsuffix(host)
+
+
+def _listed(host: str, name: str) -> bool:
+    labels = host.split(".")
+    names = _list(name)
+    return any(".".join(labels[start:]) in names for start in range(len(labels)))
+
+
+@cache
+def _list(name: str) -> frozenset[str]:
+    text = resources.files("hunter_pipeline.domains").joinpath(f"{name}.txt").read_text(encoding="utf-8")
+    return frozenset(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    """ICANN section of the suffix list, and the registries of the private section."""
+    text = resources.files("publicsuffixlist").joinpath("public_suffix_list.dat").read_text(encoding="utf-8")
+    icann, end, _ = text.partition("// ===END ICANN DOMAINS===")
+    assert end, "the suffix list has no end mark of its ICANN section"
+    return PublicSuffixList([*icann.splitlines(), *sorted(_list("registry_suffixes"))])
+
+
+@cache
+def _all_suffixes() -> PublicSuffixList:
+    return PublicSuffixList()
