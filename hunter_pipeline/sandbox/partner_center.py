@@ -1,0 +1,234 @@
+"""A local Partner Center: the referrals API as its documents and captured answers show it.
+
+Here belong the two GET calls, their options, paging and error bodies, a log of what was asked, and faults on demand.
+Left out: creating and changing referrals, which the product never does. The next link has the documents' odd form on
+purpose (plain http, `/engagements` missing). Source: learn.microsoft.com/partner-center/developer, pages
+`get-a-list-of-referrals`, `get-a-referral-by-id` and `referrals-api-response-codes`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hunter_pipeline.sandbox.https_server import Request, Response, json_response
+from hunter_pipeline.sandbox.referral_store import Item, ReferralStore
+
+LIST_PATH: Final = "/v1.0/engagements/referrals"
+_NEXT_PATH: Final = "/v1.0/referrals"
+_OPTIONS: Final = frozenset({"$orderby", "$top", "$filter", "$skiptoken", "$count"})
+_FILTERS: Final = frozenset({"engagementId", "status", "substatus", "qualification", "direction", "type"})
+_CODES: Final = {
+    400: ("invalidRequest", "The request is malformed or incorrect."),
+    401: ("unauthenticated", "The caller is not authenticated."),
+    403: ("accessDenied", "The caller doesn't have permission to perform the action."),
+    404: ("itemNotFound", "The resource could not be found."),
+    409: ("resourceModified", "The resource being updated has changed since the caller last read it."),
+    412: ("preconditionFailed", "A precondition of the request does not hold."),
+    503: ("serviceNotAvailable", "The service is not available. Try the request again after a delay."),
+}
+
+
+@dataclass(frozen=True)
+class LoggedRequest:
+    """One request as it came in: ``target`` is path and query, ``authorized`` whether its token was accepted.
+
+    ``token_sent`` tells that an Authorization header came at all, ``secure`` that it came over TLS. ``status`` is what
+    was answered, 0 for a connection that was broken. The token itself is never kept.
+    """
+
+    method: str
+    target: str
+    authorized: bool
+    token_sent: bool
+    secure: bool
+    status: int
+
+
+@dataclass
+class _Fault:
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: object = None
+    path: str = ""
+
+
+class PartnerCenter:
+    """The referrals API over a `ReferralStore`.
+
+    ``accepts`` tells whether an access token is good now; ``page_size`` is the number of referrals on a page.
+    ``referrals`` can be changed while the server runs; ``requests`` is what came in, oldest first.
+    """
+
+    def __init__(self, accepts: Callable[[str], bool], *, page_size: int = 10) -> None:
+        self.referrals = ReferralStore()
+        self.requests: list[LoggedRequest] = []
+        self.base_url = ""
+        self.page_size = page_size
+        self._accepts = accepts
+        self._faults: deque[_Fault] = deque()
+        self._lock = threading.Lock()
+
+    def fail_next(
+        self,
+        count: int = 1,
+        status: int = 503,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+        *,
+        path: str = "",
+    ) -> None:
+        """Answer the next ``count`` requests with this status, before anything else is looked at.
+
+        ``body``: text or bytes are sent as they are, other values as JSON, None as the documented error body.
+        ``path``: only requests whose path contains this text count.
+        """
+        self._faults.extend(_Fault(status, headers or {}, body, path) for _ in range(count))
+
+    def close_connection_next(self, count: int = 1) -> None:
+        """Break the connection of the next ``count`` requests without an answer."""
+        self._faults.extend(_Fault(0) for _ in range(count))
+
+    def add_raw_item(self, text: str, *, updated: str | None = None, referral_id: str | None = None) -> None:
+        """Serve this text as one item of the list, for what `json.dumps` cannot make.
+
+        ``updated`` and ``referral_id`` stand in for what the text says when it cannot be parsed here.
+        """
+        self.referrals.add_text(text, updated=updated, referral_id=referral_id)
+
+    def answer(self, request: Request) -> Response | None:
+        """Answer one request of the API, and log it."""
+        header = request.headers.get("Authorization") or ""
+        scheme, _, token = header.partition(" ")
+        authorized = request.secure and scheme.lower() == "bearer" and self._accepts(token.strip())
+        with self._lock:
+            fault = next((each for each in self._faults if each.path in request.path), None)
+            if fault:
+                self._faults.remove(fault)
+        response = _from_fault(fault) if fault else self._serve(request, authorized)
+        if response is not None:
+            ids = {"request-id": str(uuid.uuid4())}
+            for name in ("client-request-id", "MS-CorrelationId", "MS-RequestId"):
+                if sent := request.headers.get(name):
+                    ids[name] = sent
+            response = Response(response.status, response.body, response.content_type, {**ids, **response.headers})
+        status = response.status if response else 0
+        with self._lock:
+            self.requests.append(
+                LoggedRequest(
+                    request.method, request.target, authorized, bool(header), request.secure,
+                    status if request.secure else 400,
+                )
+            )  # fmt: skip
+        return response
+
+    def _serve(self, request: Request, authorized: bool) -> Response:
+        path = request.path
+        if path != LIST_PATH and not path.startswith(f"{LIST_PATH}/"):
+            return _error(404)
+        if not authorized:
+            return _error(401, headers={"WWW-Authenticate": "Bearer"})
+        if request.method != "GET":
+            return _error(405, "The HTTP method in the request is not allowed on the resource.")
+        if path == LIST_PATH:
+            try:
+                return self._list(request.query)
+            except _BadOptionError as problem:
+                return _error(400, str(problem))
+        item = self.referrals.get(path.removeprefix(f"{LIST_PATH}/"))
+        if item is None:
+            return _error(404)
+        return Response(200, item.text.encode("utf-8", "surrogatepass"), headers={"ETag": item.etag})
+
+    def _list(self, query: Mapping[str, str]) -> Response:
+        if unknown := sorted(set(query) - _OPTIONS):
+            raise _BadOptionError(f"The query option '{unknown[0]}' is not supported.")
+        if "$skiptoken" in query:
+            plan = _read_token(query["$skiptoken"])
+        else:
+            plan = {
+                "orderby": query.get("$orderby", "createdDateTime desc"),
+                "filter": query.get("$filter", ""),
+                "left": _top(query.get("$top")),
+                "from": 0,
+            }
+        items = _ordered(_filtered(self.referrals.items(), plan["filter"]), plan["orderby"])
+        size = self.page_size if plan["left"] is None else min(self.page_size, plan["left"])
+        start, end = plan["from"], plan["from"] + size
+        page = items[start:end]
+        left = None if plan["left"] is None else plan["left"] - len(page)
+        next_link = ""
+        if end < len(items) and left != 0:
+            token = base64.urlsafe_b64encode(json.dumps({**plan, "left": left, "from": end}).encode()).decode()
+            plain = self.base_url.replace("https://", "http://", 1)
+            next_link = f',"@odata.nextLink":"{plain}{_NEXT_PATH}?$skiptoken={token.rstrip("=")}"'
+        context = json.dumps(f"{self.base_url.replace('https://', 'http://', 1)}/v1.0/$metadata#Referrals")
+        text = (
+            f'{{"@odata.context":{context},"@odata.count":{len(items)},'
+            f'"value":[{",".join(item.listed for item in page)}]{next_link}}}'
+        )
+        return Response(200, text.encode("utf-8", "surrogatepass"))
+
+
+class _BadOptionError(ValueError):
+    """A query option that the API refuses."""
+
+
+def _top(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise _BadOptionError("The value of '$top' must be a non-negative integer.")
+    return int(text)
+
+
+def _filtered(items: list[Item], text: str) -> list[Item]:
+    """Keep the items that meet `field eq 'value'` terms joined by `and`; the quotes may be missing, as documented."""
+    for term in filter(None, re.split(r"\s+and\s+", text.strip())):
+        match = re.fullmatch(r"(\w+)\s+eq\s+(?:'([^']*)'|(\S+))", term)
+        if match is None or match[1] not in _FILTERS:
+            raise _BadOptionError(f"The filter '{term}' is not supported.")
+        wanted = match[2] if match[2] is not None else match[3]
+        items = [item for item in items if str(item.fields.get(match[1], "")).lower() == wanted.lower()]
+    return items
+
+
+def _ordered(items: list[Item], text: str) -> list[Item]:
+    match = re.fullmatch(r"(createdDateTime|updatedDateTime)(?:\s+(asc|desc))?", text.strip())
+    if match is None:
+        raise _BadOptionError(f"The ordering '{text}' is not supported.")
+    by_update = match[1] == "updatedDateTime"
+    return sorted(items, key=lambda item: item.updated if by_update else item.created, reverse=match[2] == "desc")
+
+
+def _read_token(token: str) -> dict[str, Any]:
+    try:
+        plan = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        return {"orderby": plan["orderby"], "filter": plan["filter"], "left": plan["left"], "from": int(plan["from"])}
+    except (ValueError, KeyError, TypeError):
+        raise _BadOptionError("The value of '$skiptoken' is not valid.") from None
+
+
+def _from_fault(fault: _Fault) -> Response | None:
+    if fault.status == 0:
+        return None
+    if fault.body is None and fault.status >= 400:
+        return _error(fault.status, headers=fault.headers)
+    if isinstance(fault.body, (str, bytes)):
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+        return Response(fault.status, body, headers=fault.headers)
+    return json_response(fault.status, fault.body, fault.headers)
+
+
+def _error(status: int, message: str | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    code, usual = _CODES.get(status, ("generalException", "An unspecified error has occurred."))
+    inner = {"code": code, "message": message or usual}
+    body = {"error": {"code": code, "message": message or usual, "target": "referrals", "innerError": inner}}
+    return json_response(status, body, headers)

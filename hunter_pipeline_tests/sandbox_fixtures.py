@@ -1,0 +1,21 @@
+"""The `sandbox` fixture: a fresh local Partner Center, identity provider and DNS server for one test.
+
+`conftest.py` imports it. The environment points the product at it, so that a test needs no settings of its own; a
+test that wants other referrals or other rules starts a `Sandbox` itself.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hunter_pipeline.sandbox.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A running sandbox with the sample referrals; the environment variables of the product point at it."""
+    with Sandbox(directory=tmp_path / "sandbox") as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
