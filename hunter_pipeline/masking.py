@@ -1,0 +1,28 @@
+"""How personal data and identifiers look in logs, error texts and on the screen.
+
+Belongs here: the masking of single values, usable by every package. Does not belong here: the choice of
+what to log. A masked value still tells two customers or two tenants apart for whoever knows them, and
+tells nobody else who they are.
+"""
+
+from __future__ import annotations
+
+ELLIPSIS = "…"
+
+
+def mask_email(address: str) -> str:
+    """Keep the first letter of the mailbox and the domain: `s…@contoso.com`.
+
+    :param address: an e-mail address or a user principal name.
+    :return: the masked address; only the ellipsis when there is no `@` to split at.
+    """
+    mailbox, at, domain = address.rpartition("@")
+    return f"{mailbox[:1]}{ELLIPSIS}@{domain}" if at and domain else ELLIPSIS
+
+
+def mask_id(value: str) -> str:
+    """Keep the first and last four characters of a tenant id, client id or domain: `c5fb…ed37`.
+
+    :param value: the identifier. Of one shorter than twelve characters only the first two are kept.
+    """
+    return f"{value[:4]}{ELLIPSIS}{value[-4:]}" if len(value) >= 12 else f"{value[:2]}{ELLIPSIS}"

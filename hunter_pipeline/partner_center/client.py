@@ -1,0 +1,269 @@
+"""The referrals API over HTTPS: pages of referrals, and one referral.
+
+Belongs here: requests, pacing, retries, paging, and where the token may go. Does not belong here: the
+reading of a body (pages.py) and sign-in (auth.py). The list is asked newest change first, so that a sync
+can stop at the point it has read before; no number of pages ends it early.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
+from uuid import uuid4
+
+import requests
+import structlog
+
+from hunter_pipeline.partner_center.errors import ApiError, PartnerCenterError, UnreadablePage
+from hunter_pipeline.partner_center.network import network_error
+from hunter_pipeline.partner_center.pages import RawItem, read_item, read_list, text_of
+
+LONGEST_WAIT = 120.0
+"""Seconds of Retry-After that are waited for; beyond, the next sync is the better moment."""
+
+LARGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes of one answer, unpacked. A page of the largest size seen is under 1 MiB."""
+
+REFERRALS = "/v1.0/engagements/referrals"
+
+_log = structlog.get_logger(__name__)
+
+
+class TokenSource(Protocol):
+    """Gives access tokens, as `SignIn.acquire` does."""
+
+    def __call__(self, *, force_refresh: bool = False) -> str:
+        """A token; with `force_refresh` another one than the last."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the referral list."""
+
+    items: tuple[RawItem, ...]
+    number: int
+    """1 for the first page."""
+    total: int | None
+    """`@odata.count`, if the API gave it."""
+
+
+@dataclass(frozen=True)
+class _Bearer:
+    """As an `auth` object, since requests lets a ~/.netrc replace a plain Authorization header."""
+
+    token: str
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+    def __repr__(self) -> str:
+        return "_Bearer(…)"
+
+
+class PartnerCenterClient:
+    """Reads referrals as the signed-in user. Not to be shared between threads.
+
+    :param base_url: https address of the API, without a path of the API itself.
+    :param token: where access tokens come from.
+    :param interval: seconds between two requests.
+    :param attempts: how often a request is sent at most when the failure is transient.
+    :param timeout: seconds to wait for a connection, and for more of the answer.
+    :param sleep: waits for seconds.
+    :param now: the present time, with a time zone.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: TokenSource,
+        *,
+        interval: float = 1.0,
+        attempts: int = 2,
+        timeout: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._list_url = base_url.rstrip("/") + REFERRALS
+        self._token = token
+        self._interval = interval
+        self._attempts = attempts
+        self._timeout = timeout
+        self._sleep = sleep
+        self._now = now
+        self._last_request: datetime | None = None
+        self._session = requests.Session()
+        self._correlation_id = str(uuid4())
+
+    def iter_pages(self, since: datetime | None = None) -> Iterator[Page]:
+        """All pages of the list, newest change first.
+
+        Rows move while pages are read, so that single items can be out of order: reading ends after a page
+        on which everything that has a date is older than `since`. Items without a date never end it.
+
+        :param since: read until here, with a time zone; None reads everything.
+        :raises PartnerCenterError: a page cannot be had or read. The pages before it have been handed out.
+        """
+        url: str | None = f"{self._list_url}?$orderby=updatedDateTime%20desc"
+        seen: set[str] = set()
+        while url:
+            seen.add(url)
+            answer = read_list(self._get(url))
+            _log.info("partner_center_page", number=len(seen), items=len(answer.items), total=answer.total)
+            yield Page(answer.items, len(seen), answer.total)
+            dates = [date for item in answer.items if (date := _updated(item.value))]
+            if since and dates and max(dates) < since:
+                return
+            url = self._next_url(answer.next_link, url) if answer.next_link else None
+            if url in seen:
+                raise UnreadablePage("The page's @odata.nextLink leads back to a page that was read; try again later")
+
+    def get_referral(self, referral_id: str) -> RawItem:
+        """One referral in full.
+
+        :param referral_id: its `id`.
+        :raises ApiError: with status 404 when there is none.
+        :raises PartnerCenterError: it cannot be had or read.
+        """
+        return read_item(self._get(f"{self._list_url}/{quote(referral_id, safe='')}"))
+
+    def _next_url(self, link: str, page_url: str) -> str:
+        """The address of the next page, on the configured host over TLS or not at all.
+
+        Microsoft's samples show the link with plain http and without `/engagements`
+        (learn.microsoft.com/partner-center/developer/get-a-list-of-referrals).
+        """
+        configured = urlsplit(self._list_url)
+        try:
+            parts = urlsplit(urljoin(page_url, link))
+            trusted = _origin(parts) == _origin(configured) and parts.username is None
+        except ValueError:
+            raise UnreadablePage(
+                "The page's @odata.nextLink is no address: the pages after it cannot be read"
+            ) from None
+        if not trusted:
+            raise UnreadablePage(
+                f"The page's @odata.nextLink leads to {parts.hostname or 'no host'}, which does not get the token; "
+                "check HUNTER_PARTNER_CENTER_BASE_URL"
+            )
+        path = re.sub(r"/v1\.0/referrals(?=/|$)", REFERRALS, parts.path)
+        return urlunsplit(("https", configured.netloc, path, parts.query, ""))
+
+    def _get(self, url: str) -> bytes:
+        """The body of a 200 answer; pacing, retries and one renewal of the token are done here."""
+        token, renewed, attempt = self._token(), False, 1
+        while True:
+            self._pace()
+            try:
+                return self._send(url, token)
+            except PartnerCenterError as problem:
+                error = problem
+            if isinstance(error, ApiError) and error.status == 401 and not renewed:
+                token, renewed = self._token(force_refresh=True), True
+                continue
+            if not error.transient or attempt >= self._attempts:
+                raise error
+            wait = min(2.0 ** (attempt - 1), 30.0) * random.uniform(0.5, 1.0)  # noqa: S311
+            if isinstance(error, ApiError) and error.retry_after is not None:
+                wait = error.retry_after
+            if wait > LONGEST_WAIT:
+                raise error
+            _log.warning("partner_center_retry", reason=str(error), attempt=attempt, wait_seconds=round(wait, 1))
+            self._sleep(wait)
+            attempt += 1
+
+    def _pace(self) -> None:
+        """Wait until the interval since the last request is over."""
+        if self._last_request is not None:
+            passed = (self._now() - self._last_request).total_seconds()
+            # Bounded, as the clock may have been set back meanwhile.
+            wait = min(self._interval - passed, self._interval)
+            if wait > 0:
+                self._sleep(wait)
+        self._last_request = self._now()
+
+    def _send(self, url: str, token: str) -> bytes:
+        request_id = str(uuid4())
+        headers = {
+            "Accept": "application/json",
+            "MS-CorrelationId": self._correlation_id,
+            "MS-RequestId": request_id,
+            "client-request-id": request_id,
+        }
+        host = urlsplit(url).netloc
+        try:
+            with self._session.get(
+                url, headers=headers, auth=_Bearer(token), timeout=self._timeout, allow_redirects=False, stream=True
+            ) as response:
+                body = bytearray()
+                for chunk in response.iter_content(65536):
+                    body += chunk
+                    if len(body) > LARGEST_ANSWER:
+                        raise UnreadablePage(f"An answer of {host} is larger than {LARGEST_ANSWER >> 20} MiB")
+                if response.status_code == 200:
+                    return bytes(body)
+                raise self._api_error(response, bytes(body))
+        except requests.RequestException as error:
+            raise network_error(host, error, self._timeout) from None
+
+    def _api_error(self, response: requests.Response, body: bytes) -> ApiError:
+        """The error of an answer (learn.microsoft.com/partner-center/developer/referrals-api-response-codes)."""
+        try:
+            content = read_item(body).value
+        except UnreadablePage:
+            content = None
+        code = text_of(content.get("error") if isinstance(content, dict) else None, "code")
+        fix, retry_after = None, None
+        if response.status_code in (429, 503):
+            retry_after = _retry_after(response.headers.get("Retry-After", ""), self._now())
+            if retry_after is not None and retry_after > LONGEST_WAIT:
+                fix = f"it asks for no request within {retry_after:.0f} seconds; a sync after that tries again"
+        if "insufficient_claims" in response.headers.get("WWW-Authenticate", ""):
+            fix = "a conditional access policy asks for a new sign-in; run `hunter login`"
+        return ApiError(
+            response.status_code,
+            _token_like(code),
+            _token_like(response.headers.get("request-id") or response.headers.get("MS-RequestId")),
+            self._correlation_id,
+            fix=fix,
+            retry_after=retry_after,
+        )
+
+
+def _origin(parts: SplitResult) -> tuple[str | None, int | None]:
+    """Host and TLS port that an http or https address leads to once it is upgraded."""
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.port not in (None, 80)):
+        return parts.hostname, parts.port or 443
+    return (parts.hostname, 443) if parts.scheme == "http" else (None, None)
+
+
+def _updated(value: object) -> datetime | None:
+    """When an item says that it was last changed; None when it does not say so readably."""
+    try:
+        date = datetime.fromisoformat(text_of(value, "updatedDateTime") or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _retry_after(value: str, now: datetime) -> float | None:
+    """Seconds to wait (RFC 9110, section 10.2.3: seconds or an HTTP date); None when the header is not readable."""
+    if re.fullmatch(r"\d{1,9}", value.strip()):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds())
+
+
+def _token_like(value: str | None) -> str | None:
+    """The value if it can stand in an error text: short, and nothing in it that a name or address could be."""
+    return value if value and re.fullmatch(r"[A-Za-z0-9-]{1,64}", value) else None
