@@ -1,0 +1,269 @@
+"""Database addresses and connections.
+
+Here belongs how a user's URL is read, how the two databases (Hunter's and Dagster's) come to be, and how a connection
+is made and its failure explained. SQL on tables belongs to the stages, the schema to `migrate`, and the life of the
+embedded server to `embedded`. No text made here shows a password.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from hunter_pipeline.store.embedded import EmbeddedError, start_embedded
+
+HUNTER_SETTING = "HUNTER_DATABASE_URL"
+DAGSTER_SETTING = "HUNTER_DAGSTER_DATABASE_URL"
+
+_DRIVER = "postgresql+psycopg2"
+_DEFAULT_NAME = "hunter"
+_EXAMPLE = "postgresql://user:password@host:5432/hunter"
+_CONNECT_TIMEOUT_SECONDS = 10
+# NAMEDATALEN - 1: PostgreSQL cuts longer names off without an error.
+_NAME_LIMIT_BYTES = 63
+_DUPLICATE_DATABASE, _UNIQUE_VIOLATION, _INSUFFICIENT_PRIVILEGE = "42P04", "23505", "42501"
+
+
+class DatabaseUnavailable(RuntimeError):  # noqa: N818 - the name says what is the case
+    """No connection to the database; the text is one line, names server and database, and says what to do."""
+
+
+@dataclass(frozen=True)
+class DatabaseUrls:
+    """Addresses of the two databases, as SQLAlchemy with psycopg2 reads them. They may hold a password.
+
+    Attributes:
+        hunter: Hunter's own tables.
+        dagster: Dagster's storage.
+    """
+
+    hunter: str
+    dagster: str
+
+    def __repr__(self) -> str:
+        return f"DatabaseUrls(hunter={describe(self.hunter)!r}, dagster={describe(self.dagster)!r})"
+
+
+def normalize_url(url: str, setting: str = HUNTER_SETTING) -> str:
+    """Return a PostgreSQL address in the form that names the driver.
+
+    SQLAlchemy would read plain `postgresql://` as the driver psycopg 3, and knows no `postgres://`.
+
+    Args:
+        url: what the user wrote; any of PostgreSQL's schemes, with or without a driver. An address without a database
+            means the database `hunter`.
+        setting: the variable that the error names.
+
+    Raises:
+        ValueError: it is no PostgreSQL address.
+    """
+    try:
+        parsed = make_url(url.strip())
+    except (ArgumentError, ValueError) as error:
+        # The text may hold a password and is not repeated.
+        raise ValueError(f"{setting} is not a database address. Write it like {_EXAMPLE}.") from error
+    dialect = parsed.drivername.partition("+")[0]
+    if dialect not in ("postgres", "postgresql"):
+        raise ValueError(f"{setting} must name a PostgreSQL server, not {dialect}. Write it like {_EXAMPLE}.")
+    return _render(parsed.set(drivername=_DRIVER, database=parsed.database or _DEFAULT_NAME))
+
+
+def describe(url: str) -> str:
+    """Return `host:port/database` of an address, for texts that people read."""
+    parsed = make_url(url)
+    hosts = parsed.query.get("host", parsed.host or "localhost")
+    host = hosts if isinstance(hosts, str) else ",".join(hosts)
+    # In a socket's path the port says nothing; one that stands in the list of hosts is shown there already.
+    place = host if host.startswith("/") or "host" in parsed.query else f"{host}:{parsed.port or 5432}"
+    return f"{place}/{parsed.database}"
+
+
+def database_urls(database_url: str | None, dagster_database_url: str | None, home: Path) -> DatabaseUrls:
+    """Return the addresses of both databases, which exist and can be connected to from then on.
+
+    Several processes may call this at once. A database that is missing is created, empty.
+
+    Args:
+        database_url: HUNTER_DATABASE_URL; None starts the embedded server, or joins the one that runs.
+        dagster_database_url: HUNTER_DAGSTER_DATABASE_URL; None means a database on Hunter's server, called like
+            Hunter's with `_dagster` added.
+        home: HUNTER_HOME, where the embedded server lives.
+
+    Raises:
+        ValueError: a setting is no PostgreSQL address, or both name the same database.
+        DatabaseUnavailable: a server cannot be reached, or a database is missing and may not be created.
+    """
+    if database_url is None:
+        try:
+            hunter = make_url(start_embedded(home)).set(database=_DEFAULT_NAME)
+        except EmbeddedError as error:
+            raise DatabaseUnavailable(str(error)) from error
+    else:
+        hunter = make_url(normalize_url(database_url))
+    if dagster_database_url is None:
+        dagster = hunter.set(database=f"{hunter.database}_dagster")
+    else:
+        dagster = make_url(normalize_url(dagster_database_url, DAGSTER_SETTING))
+    if (hunter.host, hunter.port, hunter.database, hunter.query) == (
+        dagster.host,
+        dagster.port,
+        dagster.database,
+        dagster.query,
+    ):
+        raise ValueError(
+            f"{DAGSTER_SETTING} and {HUNTER_SETTING} name the same database, and both keep their schema version in a "
+            f"table of the same name. Give Dagster a database of its own, or unset {DAGSTER_SETTING}."
+        )
+    for url, setting in ((hunter, HUNTER_SETTING), (dagster, DAGSTER_SETTING)):
+        _ensure_database(url, setting)
+    return DatabaseUrls(_render(hunter), _render(dagster))
+
+
+def make_engine(url: str, pool_size: int = 5) -> Engine:
+    """Return an engine whose sessions run in UTC; nothing is connected yet.
+
+    Values of a statement do not appear in its errors, because they are personal data.
+
+    Args:
+        url: an address as `database_urls` returns it.
+        pool_size: connections that are kept; as many again may be open for a while.
+    """
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        hide_parameters=True,
+        connect_args=_connect_arguments(),
+    )
+    event.listen(engine, "connect", _use_utc)
+    return engine
+
+
+@contextlib.contextmanager
+def connect_or_explain(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection and close it after use, rolling back what was not committed.
+
+    Args:
+        engine: as `make_engine` returns it.
+
+    Raises:
+        DatabaseUnavailable: the connection cannot be made, or the server went away while it was used. Other errors of
+            statements (a lock time-out, a deadlock) are passed on as they are.
+    """
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        raise DatabaseUnavailable(_explanation(engine.url, error, HUNTER_SETTING)) from error
+    with connection:
+        try:
+            yield connection
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable(_explanation(engine.url, error, HUNTER_SETTING)) from error
+            raise
+
+
+def _render(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _connect_arguments() -> dict[str, Any]:
+    return {"application_name": "hunter", "connect_timeout": _CONNECT_TIMEOUT_SECONDS}
+
+
+def _use_utc(connection: Any, _record: object) -> None:
+    # A statement and no start-up option: connection poolers such as PgBouncer refuse sessions that come with options.
+    with connection.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
+    connection.commit()
+
+
+def _explanation(url: URL, error: DBAPIError, setting: str) -> str:
+    lines = str(error.orig).strip().splitlines() or ["no reason given"]
+    # psycopg2 puts the address in front, which the text has already.
+    reason = lines[0].rpartition(" failed: ")[2].removeprefix("FATAL:").strip().rstrip(".")
+    where = describe(_render(url))
+    if where.startswith("/"):
+        return f"Cannot use the database {where}: {reason}. Run the command again: it starts the embedded server."
+    return (
+        f"Cannot use the database {where}: {reason}. Start that server or correct {setting}; "
+        "without that setting Hunter brings a server of its own."
+    )
+
+
+# --- Databases that are missing
+
+
+def _ensure_database(url: URL, setting: str) -> None:
+    name = url.database or _DEFAULT_NAME
+    if len(name.encode()) > _NAME_LIMIT_BYTES:
+        raise DatabaseUnavailable(
+            f"The database name {name} is longer than PostgreSQL's {_NAME_LIMIT_BYTES} bytes. "
+            f"Give a shorter one in {setting}."
+        )
+    refused = _try_connect(url)
+    if refused is None:
+        return
+    # The refusal's text depends on the server's language, so the server's list of databases is asked.
+    for maintenance in ("postgres", "template1"):
+        administrative = url.set(database=maintenance)
+        if _try_connect(administrative) is None:
+            if _create_when_missing(administrative, name, setting):
+                refused = _try_connect(url)
+            break
+    if refused is not None:
+        raise DatabaseUnavailable(_explanation(url, refused, setting)) from refused
+
+
+def _try_connect(url: URL) -> OperationalError | None:
+    engine = _administrative_engine(url)
+    try:
+        with engine.connect():
+            return None
+    except OperationalError as error:
+        return error
+    finally:
+        engine.dispose()
+
+
+def _create_when_missing(administrative: URL, name: str, setting: str) -> bool:
+    """Create the database unless it exists; whether it was missing."""
+    engine = _administrative_engine(administrative)
+    quoted = engine.dialect.identifier_preparer.quote_identifier(name)
+    # template0 is never connected to, which would block the copy, and lets the encoding be chosen.
+    statement = f"CREATE DATABASE {quoted} TEMPLATE template0 ENCODING 'UTF8'"
+    try:
+        with engine.connect() as connection:
+            # One creator at a time, so that the others find the database instead of an error.
+            key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
+            known = text("SELECT 1 FROM pg_database WHERE datname = :name")
+            if connection.execute(known, {"name": name}).first() is not None:
+                return True
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+            return True
+    except DBAPIError as error:
+        code = getattr(error.orig, "pgcode", None)
+        if code in (_DUPLICATE_DATABASE, _UNIQUE_VIOLATION):
+            return True
+        if code == _INSUFFICIENT_PRIVILEGE:
+            user = engine.dialect.identifier_preparer.quote_identifier(administrative.username or "<role>")
+            raise DatabaseUnavailable(
+                f"The database {name} is missing on {describe(_render(administrative))} and may not be created. "
+                f"Have an administrator run: {statement} OWNER {user};"
+            ) from error
+        raise DatabaseUnavailable(_explanation(administrative, error, setting)) from error
+    finally:
+        engine.dispose()
+
+
+def _administrative_engine(url: URL) -> Engine:
+    return create_engine(
+        url, isolation_level="AUTOCOMMIT", hide_parameters=True, pool_size=1, connect_args=_connect_arguments()
+    )
