@@ -204,7 +204,7 @@ class SignIn:
         return account
 
     def forget(self) -> None:
-        """Remove the stored sign-in, readable or not. Microsoft offers no revocation of the token by its application."""
+        """Remove the stored sign-in, readable or not. Microsoft itself is not told: it offers no call for that."""
         with self._cache.locked() as cache:
             cache.delete()
         self._handed_out = None

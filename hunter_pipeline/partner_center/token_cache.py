@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from hunter_pipeline.partner_center.errors import LOGIN, TokenCacheBusy, TokenCacheUnreadable
 
@@ -50,7 +50,10 @@ class BlobStore(Protocol):
         """The bytes as last written, without waiting for a lock."""
 
     def locked(self) -> AbstractContextManager[Blob]:
-        """Hold the bytes against every other process until the block ends. Written only if it ends well."""
+        """Hold the bytes against every other process until the block ends.
+
+        :raises TimeoutError: another process held them for too long.
+        """
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,15 @@ class TokenCache:
     def locked(self) -> Iterator[LockedTokenCache]:
         """Hold the cache against every other process: read again, renew, write.
 
-        :raises TokenCacheBusy: another process held it for `LOCK_SECONDS`.
+        :raises TokenCacheBusy: another process held it for longer than a renewal takes.
         """
-        with self._store.locked() as blob:
+        with ExitStack() as stack:
+            try:
+                blob = stack.enter_context(self._store.locked())
+            except TimeoutError:
+                raise TokenCacheBusy(
+                    "Another process keeps the token cache locked; try again later, or end the process that hangs"
+                ) from None
             yield LockedTokenCache(blob, self._fernet)
 
 
@@ -147,16 +156,14 @@ class FileBlobStore:
     def locked(self) -> Iterator[FileBlobStore]:
         """Hold the lock file while the block runs.
 
-        :raises TokenCacheBusy: another process held it for too long.
+        :raises TimeoutError: another process held it for too long.
         """
         lock = FileLock(f"{self._path}.lock", timeout=self._lock_seconds, mode=0o600)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-        except Timeout:
-            raise TokenCacheBusy(
-                f"Another process has held the token cache for {self._lock_seconds:g} seconds; try again later"
-            ) from None
+        except TimeoutError:
+            raise
         except OSError as error:
             raise self._unusable(error) from None
         try:
