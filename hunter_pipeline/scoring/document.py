@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -37,6 +38,10 @@ class RulesError(ValueError):
         super().__init__("\n".join(f"{file}:{p.line}: {p.problem}; {p.fix}" for p in self.problems))
 
 
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 class Problems:
     """Collects faults, so that one run reports them all."""
 
@@ -47,12 +52,34 @@ class Problems:
     def add(self, node: yaml.Node | int, problem: str, fix: str) -> None:
         """Note a fault at a node's line, or at a line number (from 1)."""
         line = node if isinstance(node, int) else node.start_mark.line + 1
-        self.found.append(Problem(line, problem, fix))
+        # What is quoted from the file may hold line ends; a problem is one line.
+        self.found.append(Problem(line, _one_line(problem), _one_line(fix)))
 
     def raise_if_any(self) -> None:
         """Raise RulesError when something was noted."""
         if self.found:
             raise RulesError(self.file, self.found)
+
+
+class _Refused(yaml.MarkedYAMLError):
+    """Valid YAML that a rules file may not use. `note` is the fix."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses hazards before their nodes are built: nesting makes the composer recurse, and aliases multiply."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            raise _Refused(None, None, "anchors and aliases are not allowed", event.start_mark, "write the value out")
+        if self.depth == MAX_DEPTH:
+            raise _Refused(None, None, "nested too deeply", event.start_mark, "follow the packaged rules.yaml")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def read_document(path: Path, problems: Problems) -> yaml.Node:
@@ -76,8 +103,7 @@ def read_document(path: Path, problems: Problems) -> yaml.Node:
         problems.add(raw[: error.start].count(b"\n") + 1, "the text is not UTF-8", "save the file as UTF-8")
         raise RulesError(problems.file, problems.found) from error
     try:
-        _refuse_hazards(text, problems)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         problems.add(line, "the text holds a control character", "remove it")
@@ -85,31 +111,17 @@ def read_document(path: Path, problems: Problems) -> yaml.Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "it cannot be parsed"
-        line = mark.line + 1 if mark else 1
-        problems.add(line, f"not valid YAML: {reason}", "check indentation, quotes and brackets")
+        if isinstance(error, _Refused):
+            problem, fix = reason, error.note or ""
+        else:
+            problem, fix = f"not valid YAML: {reason}", "check indentation, quotes and brackets"
+        problems.add(mark.line + 1 if mark else 1, problem, fix)
         raise RulesError(problems.file, problems.found) from error
     if root is None:
         problems.add(1, "the file is empty", "start from a copy of the packaged rules.yaml")
         problems.raise_if_any()
     assert root is not None
     return root
-
-
-def _refuse_hazards(text: str, problems: Problems) -> None:
-    """Look at the events before nodes are built: building recurses, and aliases multiply."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            problems.add(line, "anchors and aliases are not allowed", "write the value out")
-        elif isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                problems.add(line, "nested too deeply", "follow the packaged rules.yaml")
-                problems.raise_if_any()
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-    problems.raise_if_any()
 
 
 def _kind(node: yaml.Node) -> str:

@@ -146,6 +146,7 @@ def _read(path: Path) -> Rules:
         tables[name] = _table(root[name], name, key, vocabulary, conditions, problems)
     hard_fail = _point_rules(root["hard_fail"], "hard_fail", ("mx",), problems)
     signals = _point_rules(root["signals"], "signals", _SIGNAL_CONDITIONS, problems)
+    _check_hard_fail(root["hard_fail"], hard_fail, problems)
     _check_signals(root["signals"], signals, problems)
     texts = mapping(root["segment_texts"], "segment_texts", problems, required=SEGMENTS, noun="segment")
     content: dict[str, Any] = {
@@ -245,6 +246,16 @@ def _point_rules(node: yaml.Node, what: str, conditions: Collection[str], proble
         if "spf_includes" in condition and condition.get("spf") == frozenset({"none"}):
             problems.add(item, f"{name!r} can never match: without SPF record there is no include", "use `spf: ok`")
     return tuple(rules)
+
+
+def _check_hard_fail(node: yaml.Node, rules: Sequence[PointRule], problems: Problems) -> None:
+    taken: set[object] = set()
+    for rule in rules:
+        states = {state for _, allowed in rule.when for state in allowed}
+        if states and states <= taken:
+            fix = "name another mx state or remove it"
+            problems.add(node, f"{rule.name!r} can never match: rows above take all its cases", fix)
+        taken |= states
 
 
 def _check_signals(node: yaml.Node, rules: Sequence[PointRule], problems: Problems) -> None:

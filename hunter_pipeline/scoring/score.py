@@ -121,10 +121,9 @@ class _Model(NamedTuple):
 def _score(inputs: ScoreInputs, rules: Rules, tenant_score: int, cosell_bonus: int) -> Score:
     _check(inputs, tenant_score, cosell_bonus)
     facts = _facts(inputs)
-    if not inputs.azure_tenant:
-        for rule in rules.hard_fail:
-            if holds(rule.when, facts):
-                return _hard_fail(rule, facts, rules)
+    no_mail = next((rule for rule in rules.hard_fail if holds(rule.when, facts)), None)
+    if no_mail and not inputs.azure_tenant:
+        return _hard_fail(no_mail, facts, rules)
 
     parts = _rule_parts(facts, inputs.has_signals, rules)
     points = sum(part.points for part in parts)
@@ -132,6 +131,8 @@ def _score(inputs: ScoreInputs, rules: Rules, tenant_score: int, cosell_bonus: i
     if total != points:
         parts.append(Part("clamp", total - points, f"Kept within 0 to 100 (the sum is {points})"))
     if inputs.azure_tenant:
+        if no_mail:
+            parts.append(Part(no_mail.name, 0, f"{no_mail.text} (does not count with a declared Azure tenant)"))
         parts.append(Part("azure_tenant", tenant_score - total, f"Declared Azure tenant: fixed score {tenant_score}"))
         total = tenant_score
     segment, priority, model = _standing(facts, total, rules)
