@@ -1,0 +1,57 @@
+"""The Hunter database of some settings: found or started, its schema checked, one engine a process.
+
+Belongs here: the step from settings to a usable engine. Does not belong here: how to connect (`engine`), how
+to start a server (`embedded`), what a revision does (`migrate`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sqlalchemy import Engine
+
+from hunter_pipeline.settings import Settings
+from hunter_pipeline.store.engine import DatabaseUrls, database_urls, make_engine
+from hunter_pipeline.store.migrate import status, upgrade
+
+
+class SchemaOutdated(RuntimeError):  # noqa: N818 - the name says what is the case
+    """The tables in the configured database are not those of this version of Hunter."""
+
+
+def urls_of(settings: Settings) -> DatabaseUrls:
+    """The addresses of Hunter's and Dagster's databases; starts the embedded server when none is set.
+
+    :raises DatabaseUnavailable: the server in `HUNTER_DATABASE_URL` does not answer.
+    :raises EmbeddedError: the embedded server cannot start.
+    """
+    return database_urls(
+        settings.database_url.get_secret_value() if settings.database_url else None,
+        settings.dagster_database_url.get_secret_value() if settings.dagster_database_url else None,
+        settings.home,
+    )
+
+
+def open_database(settings: Settings) -> Engine:
+    """An engine on Hunter's database with today's tables; the same one for the whole process.
+
+    The embedded database is upgraded by itself. A configured server is not touched: its owner decides when.
+
+    :raises SchemaOutdated: the configured server's tables are older or newer than this version's.
+    :raises DatabaseUnavailable: the server does not answer.
+    """
+    return _open(urls_of(settings).hunter, settings.database_url is None)
+
+
+@lru_cache(maxsize=4)
+def _open(url: str, embedded: bool) -> Engine:
+    if embedded:
+        upgrade(url)
+    else:
+        schema = status(url)
+        if not schema.up_to_date:
+            raise SchemaOutdated(
+                f"the tables are at revision {schema.current or 'none'}, this version needs {schema.head}; "
+                "run `hunter db upgrade`"
+            )
+    return make_engine(url)

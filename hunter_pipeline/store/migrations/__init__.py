@@ -1,0 +1,1 @@
+"""Alembic's environment and the revisions, oldest first. Run through `store.migrate`, never by `alembic` itself."""

@@ -1,0 +1,375 @@
+"""The tables, in SQLAlchemy Core, in the order in which rows travel through them.
+
+Belongs here: columns, keys, constraints, indexes, and a comment on each table and column that says what it
+holds; the Dagster assets take their column schema from here, so it cannot drift. Does not belong here:
+queries and rules. Migrations repeat the shape of their day; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _time(name: str, comment: str, *, nullable: bool = True, now: bool = False) -> Column[Any]:
+    return Column(
+        name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None, comment=comment
+    )
+
+
+def _run_id() -> Column[Any]:
+    return Column("run_id", Text, nullable=False, comment="Dagster run that wrote the row")
+
+
+partner_center_referrals_raw = Table(
+    "partner_center_referrals_raw",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="Version number, in order of arrival"),
+    Column("referral_id", Text, nullable=False, comment="Partner Center's id of the referral"),
+    Column("content_hash", Text, nullable=False, comment="SHA-256 of the item as it was listed"),
+    Column("etag", Text, comment="The eTag that the API gave, quotes included"),
+    _time("source_updated_at", "updatedDateTime of the payload; empty when it has none"),
+    Column("partition_day", Date, nullable=False, comment="Day partition (UTC) under which the version shows"),
+    Column(
+        "payload", JSONB, nullable=False, comment="The referral as received; U+FFFD where JSONB cannot hold a character"
+    ),
+    Column("payload_original", Text, comment="Exact JSON text, when JSONB could not hold it as it was"),
+    Column("payload_form", Text, nullable=False, comment="`list`, `detail` (fetched one by one) or `detail_pending`"),
+    _time("fetched_at", "When this version was first seen", nullable=False),
+    _time("last_seen_at", "When this version was last seen", nullable=False),
+    Column("is_current", Boolean, nullable=False, server_default="false", comment="The newest version of its referral"),
+    _run_id(),
+    UniqueConstraint("referral_id", "content_hash"),
+    CheckConstraint("payload_form IN ('list', 'detail', 'detail_pending')", name="payload_form"),
+    Index(None, "partition_day"),
+    Index(
+        "uq_partner_center_referrals_raw_current",
+        "referral_id",
+        unique=True,
+        postgresql_where=text("is_current"),
+    ),
+    Index(
+        "ix_partner_center_referrals_raw_detail_pending", "id", postgresql_where=text("payload_form = 'detail_pending'")
+    ),
+    comment="Every version of every referral, as the API gave it",
+)
+
+normalized_domains = Table(
+    "normalized_domains",
+    metadata,
+    Column("referral_id", Text, primary_key=True, comment="Partner Center's id of the referral"),
+    Column("raw_id", BigInteger, nullable=False, comment="Version of the referral that was read"),
+    Column("domain", Text, comment="Registrable company domain, ASCII, lower case"),
+    Column("source", Text, comment="`website` or `email`"),
+    Column("found_at", Text, comment="Path of the field in the payload"),
+    Column("raw_text", Text, comment="Text of that field (may be an e-mail address)"),
+    Column("skip_reason", Text, comment="Why there is no domain, out of a closed list"),
+    Column("attempts", JSONB, nullable=False, comment="Each text that was tried, with its domain or reason"),
+    Column("code_version", Text, nullable=False, comment="Version of the rules that decided"),
+    _run_id(),
+    _time("decided_at", "When it was decided", nullable=False),
+    CheckConstraint("(domain IS NULL) <> (skip_reason IS NULL)", name="domain_or_reason"),
+    CheckConstraint("source IN ('website', 'email')", name="source"),
+    Index(None, "domain"),
+    Index(None, "raw_id"),
+    comment="One row per referral: its company domain, or why it has none",
+)
+
+partner_center_referrals = Table(
+    "partner_center_referrals",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="Row number"),
+    Column("referral_id", String(255), nullable=False, comment="Partner Center's id of the referral"),
+    Column("raw_id", BigInteger, nullable=False, comment="Version of the referral that this row shows"),
+    Column(
+        "referral_type", String(50), comment="`co-sell`, `marketplace`, `solution-provider`; empty when undecidable"
+    ),
+    Column("company_name", String(255), comment="Customer's name, HTML-unescaped"),
+    Column("domain", String(255), comment="Registrable company domain"),
+    Column("azure_tenant_id", String(255), comment="Declared Azure tenant of the customer"),
+    Column(
+        "status",
+        String(50),
+        nullable=False,
+        comment="None, New, Active, Closed ... as the API says; Unknown when absent",
+    ),
+    Column("substatus", String(50), comment="Pending, Accepted, Won, Lost ..."),
+    Column("is_open", Boolean, nullable=False, comment="Whether the referral still counts for scoring"),
+    Column("qualification", Text, comment="Direct, MarketingQualified, SalesQualified ..."),
+    Column("deal_type", Text, comment="The API's `type`: Independent or Shared"),
+    Column("direction", Text, comment="Incoming or Outgoing"),
+    Column("deal_value", Numeric, comment="Deal value in `currency`"),
+    Column("currency", Text, comment="ISO 4217 code of the deal value"),
+    Column("engagement_id", Text, comment="Groups the referrals of one shared deal"),
+    _time("expires_at", "When an unanswered referral expires"),
+    _time("source_created_at", "createdDateTime of the payload"),
+    _time("source_updated_at", "updatedDateTime of the payload"),
+    Column(
+        "warnings",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="Optional fields that were there but could not be read",
+    ),
+    Column("raw_data", JSONB, comment="Full referral as received"),
+    Column("code_version", Text, nullable=False, comment="Version of the rules that read the payload"),
+    _run_id(),
+    _time("synced_at", "When this row last took in a version", nullable=False, now=True),
+    _time("created_at", "When the referral was first tracked", nullable=False, now=True),
+    _time("updated_at", "When the row last changed", nullable=False, now=True),
+    UniqueConstraint("referral_id"),
+    Index(None, "domain"),
+    Index(None, "status"),
+    Index(None, "synced_at"),
+    Index(None, "referral_type"),
+    Index(None, "azure_tenant_id"),
+    Index(None, "source_updated_at"),
+    comment="Current state and life cycle of every referral",
+)
+
+raw_leads = Table(
+    "raw_leads",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="Row number"),
+    Column("source", String(50), nullable=False, comment="`partnercenter`"),
+    Column("external_id", String(255), nullable=False, comment="Id in the source: the referral id"),
+    Column("domain", String(255), nullable=False, comment="Registrable company domain"),
+    Column("company_name", String(255), comment="Customer's name"),
+    Column("email", Text, comment="Customer's e-mail address, as written"),
+    Column("website", Text, comment="Customer's website, as written"),
+    Column("payload", JSONB, nullable=False, comment="Full referral as received"),
+    Column("raw_id", BigInteger, nullable=False, comment="Version of the referral that made this lead"),
+    _run_id(),
+    _time("created_at", "When the lead was first made", nullable=False, now=True),
+    _time("updated_at", "When the lead last changed", nullable=False, now=True),
+    UniqueConstraint("source", "external_id"),
+    Index(None, "domain"),
+    comment="One lead per referral that has a company domain",
+)
+
+companies = Table(
+    "companies",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="Row number"),
+    Column("domain", String(255), nullable=False, comment="Registrable domain: the company's identity"),
+    Column("canonical_name", String(255), comment="Name on the most recently updated referral"),
+    Column("provider", Text, comment="Mailbox provider; M365 when a tenant is declared; empty until scanned"),
+    Column("azure_tenant_id", String(255), comment="Declared Azure tenant"),
+    _run_id(),
+    _time("created_at", "When the company was first seen", nullable=False, now=True),
+    _time("updated_at", "When the row last changed", nullable=False, now=True),
+    UniqueConstraint("domain"),
+    comment="One company per domain",
+)
+
+domain_signals = Table(
+    "domain_signals",
+    metadata,
+    Column("domain", String(255), primary_key=True, comment="Registrable domain"),
+    Column("status", Text, nullable=False, comment="`complete`, or `partial` while a look-up is undetermined"),
+    Column("provider", Text, nullable=False, comment="Mailbox provider by evidence"),
+    Column("gateway", Text, comment="Mail gateway in front of the mailboxes"),
+    Column("confidence", Text, nullable=False, comment="Of the provider: high, medium, low, none"),
+    Column("mx_state", Text, nullable=False, comment="present, none, null, unknown"),
+    Column("spf_state", Text, nullable=False, comment="ok, none, permerror, unknown"),
+    Column("spf_includes", Integer, comment="Number of include: terms in the SPF record"),
+    Column("dkim_state", Text, nullable=False, comment="found, revoked, unknown_selector, none, unknown"),
+    Column("dmarc_state", Text, nullable=False, comment="ok, none, invalid, unknown"),
+    Column("dmarc_policy", Text, comment="Effective policy: none, quarantine, reject"),
+    Column("signals", JSONB, nullable=False, comment="All signals with their evidence"),
+    Column("replies", JSONB, nullable=False, comment="Raw DNS replies; signals can be derived again from them"),
+    Column(
+        "kept",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="Signals kept from an earlier scan, with that scan's time",
+    ),
+    Column(
+        "attempts", SmallInteger, nullable=False, server_default="1", comment="Scans in a row that left a look-up open"
+    ),
+    _time("retry_at", "When a partial scan is tried again"),
+    Column("code_version", Text, nullable=False, comment="Version of the rules that read the replies"),
+    _run_id(),
+    _time("scanned_at", "When DNS was asked", nullable=False),
+    _time("derived_at", "When the signals were derived from the replies", nullable=False),
+    CheckConstraint("status IN ('complete', 'partial')", name="status"),
+    Index(None, "scanned_at"),
+    Index(None, "retry_at"),
+    comment="What the public records of a domain say",
+)
+
+lead_scores = Table(
+    "lead_scores",
+    metadata,
+    Column("domain", String(255), primary_key=True, comment="Registrable domain"),
+    Column("score", SmallInteger, nullable=False, comment="Readiness, 0 to 100"),
+    Column("segment", Text, nullable=False, comment="Existing, Migration, Cold, Skip"),
+    Column("reason", Text, nullable=False, comment="One sentence for a sales person"),
+    Column("priority_score", SmallInteger, nullable=False, comment="1 best to 7"),
+    Column("technical_heat", Text, nullable=False, comment="Hot, Warm, Cold"),
+    Column("commercial_segment", Text, nullable=False, comment="GREENFIELD, COMPETITIVE ..."),
+    Column("commercial_heat", Text, nullable=False, comment="HIGH, MEDIUM, LOW"),
+    Column("category", Text, nullable=False, comment="P1 to P6"),
+    Column("category_label", Text, nullable=False, comment="What the category means"),
+    Column(
+        "referral_type", Text, comment="Best type of the domain's referrals: co-sell, marketplace, solution-provider"
+    ),
+    Column("breakdown", JSONB, nullable=False, comment="Each rule that fired and its points; they add up to the score"),
+    Column("rules_hash", Text, nullable=False, comment="Hash of rules, settings and scorer version"),
+    Column("inputs", JSONB, nullable=False, comment="The facts that were scored: signals, tenant, open referrals"),
+    Column("inputs_hash", Text, nullable=False, comment="Hash of these facts"),
+    _run_id(),
+    _time("scored_at", "When the score was computed", nullable=False),
+    CheckConstraint("score BETWEEN 0 AND 100", name="score"),
+    CheckConstraint("priority_score BETWEEN 1 AND 7", name="priority_score"),
+    Index("ix_lead_scores_ranking", "category", text("score DESC"), "domain"),
+    comment="The current score of every domain, with its reasons",
+)
+
+lead_score_history = Table(
+    "lead_score_history",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="Row number"),
+    Column("domain", String(255), nullable=False, comment="Registrable domain"),
+    Column("cause", Text, nullable=False, comment="first, signals, referral, rules"),
+    Column("old_score", SmallInteger, comment="Score before; empty for the first"),
+    Column("new_score", SmallInteger, nullable=False, comment="Score after"),
+    Column("old_segment", Text, comment="Segment before"),
+    Column("new_segment", Text, nullable=False, comment="Segment after"),
+    Column("old_category", Text, comment="Category before"),
+    Column("new_category", Text, nullable=False, comment="Category after"),
+    Column("rules_hash", Text, nullable=False, comment="Hash of the rules that gave the new score"),
+    _run_id(),
+    _time("changed_at", "When the score changed", nullable=False),
+    Index(None, "domain", "changed_at"),
+    comment="Every change of a score",
+)
+
+referral_lineage = Table(
+    "referral_lineage",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="Row number"),
+    Column("referral_id", Text, nullable=False, comment="Partner Center's id of the referral"),
+    Column("stage", Text, nullable=False, comment="Name of the asset"),
+    Column("input", Text, comment="What came in"),
+    Column("decision", Text, nullable=False, comment="What was decided and why"),
+    Column("row_key", Text, comment="Key of the row that was written"),
+    Column("code_version", Text, nullable=False, comment="Version of the rules that decided"),
+    _run_id(),
+    _time("recorded_at", "When it was decided", nullable=False),
+    UniqueConstraint("referral_id", "stage", "run_id"),
+    Index(None, "run_id"),
+    comment="What each stage did with each referral, and why",
+)
+
+referral_failures = Table(
+    "referral_failures",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True, comment="Row number"),
+    Column("item_key", Text, nullable=False, comment="Referral id, or `sha256:` of an item without a usable id"),
+    Column("stage", Text, nullable=False, comment="Name of the asset"),
+    Column("error", Text, nullable=False, comment="What is wrong, without personal data"),
+    Column("payload", Text, comment="Exact JSON text of the item"),
+    Column("raw_id", BigInteger, comment="Version that failed; empty when it could not be kept as a version"),
+    Column("code_version", Text, nullable=False, comment="Version of the rules that refused it"),
+    Column("occurrences", Integer, nullable=False, server_default="1", comment="How often it failed"),
+    _run_id(),
+    _time("first_seen_at", "First failure", nullable=False),
+    _time("last_seen_at", "Latest failure", nullable=False),
+    _time("resolved_at", "When the item went through after all; empty while it has not"),
+    UniqueConstraint("item_key", "stage"),
+    Index("ix_referral_failures_open", "last_seen_at", postgresql_where=text("resolved_at IS NULL")),
+    comment="Referrals that a stage could not take, with the reason",
+)
+
+sync_runs = Table(
+    "sync_runs",
+    metadata,
+    Column("run_id", Text, primary_key=True, comment="Dagster run"),
+    Column("status", Text, nullable=False, comment="running, fetched, success, partial, failed"),
+    Column("source", Text, nullable=False, comment="Host that the referrals came from; one database holds one source"),
+    Column("forced", Boolean, nullable=False, comment="Whether everything in the window was processed again"),
+    _time("window_start", "Oldest update asked for; empty: everything"),
+    _time("window_end", "Where the window ends: the moment the first page was asked for", nullable=False),
+    Column(
+        "covers_to_now",
+        Boolean,
+        nullable=False,
+        comment="Whether the window reaches to the present: the watermark may move",
+    ),
+    Column(
+        "fetched",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Referrals that the API returned, each counted once",
+    ),
+    Column("new_versions", Integer, nullable=False, server_default="0", comment="Of these, versions not seen before"),
+    Column("succeeded", Integer, nullable=False, server_default="0", comment="With a domain: they make a lead"),
+    Column("skipped", Integer, nullable=False, server_default="0", comment="Tracked, without a usable domain"),
+    Column("failed", Integer, nullable=False, server_default="0", comment="In referral_failures"),
+    Column("errors", JSONB, nullable=False, server_default=text("'[]'"), comment="Texts of the first failures"),
+    _time("started_at", "Start", nullable=False),
+    _time("finished_at", "End; empty while it runs"),
+    CheckConstraint("status IN ('running', 'fetched', 'success', 'partial', 'failed')", name="status"),
+    Index(None, "window_end"),
+    comment="Every sync with its window and counts: the watermark",
+)
+
+token_cache = Table(
+    "token_cache",
+    metadata,
+    Column("name", Text, primary_key=True, comment="Which cache"),
+    Column("ciphertext", LargeBinary, nullable=False, comment="MSAL's token cache, encrypted"),
+    _time("updated_at", "When it was last written", nullable=False, now=True),
+    comment="The encrypted token cache",
+)
+
+sync_run_items = Table(
+    "sync_run_items",
+    metadata,
+    Column(
+        "run_id",
+        Text,
+        ForeignKey("sync_runs.run_id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="Dagster run of the sync",
+    ),
+    Column("item_key", Text, primary_key=True, comment="Referral id, or `sha256:` of an item without a usable id"),
+    comment="Which referrals a sync fetched; the books are held by it",
+)
