@@ -1,0 +1,6 @@
+"""What Dagster loads. Reads the settings and nothing else: no database, no network, no file but `.env`."""
+
+from hunter_pipeline.orchestration.build import build_defs
+from hunter_pipeline.settings import load_settings
+
+defs = build_defs(load_settings())

@@ -1,0 +1,73 @@
+"""What the Dagster UI shows about assets and their runs.
+
+Belongs here: definition metadata taken from the tables, and the turning of a stage's report into run
+metadata and of its errors into Dagster failures. Does not belong here: any number that is not in the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import Table
+
+from hunter_pipeline.partner_center.errors import PartnerCenterError
+from hunter_pipeline.pipeline.context import StageReport
+from hunter_pipeline.scoring.rules import RulesError
+from hunter_pipeline.settings import SettingsError
+from hunter_pipeline.store.database import SchemaOutdated
+from hunter_pipeline.store.engine import DatabaseUnavailable
+
+OWNERS = ("team:sales-operations",)
+"""Owner of every asset, as the Dagster UI shows it."""
+
+EXPECTED_ERRORS = (PartnerCenterError, SettingsError, RulesError, SchemaOutdated, DatabaseUnavailable, TimeoutError)
+"""Errors that a person can mend; their text is one line that names the fix."""
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The columns of a table with type, comment and constraints, as Dagster shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=str(column.type),
+                description=column.comment,
+                constraints=dg.TableColumnConstraints(
+                    nullable=bool(column.nullable), unique=bool(column.unique or column.primary_key)
+                ),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def table_metadata(table: Table) -> dict[str, Any]:
+    """Definition metadata of an asset that is a table."""
+    return {"dagster/table_name": f"public.{table.name}", "dagster/column_schema": column_schema(table)}
+
+
+def result_of(stage: Callable[[], StageReport]) -> dg.MaterializeResult[None]:
+    """Run a stage and report its counts.
+
+    :raises dagster.Failure: a person can mend it; the text says how. Not retried: the next tick is the retry.
+    """
+    try:
+        report = stage()
+    except EXPECTED_ERRORS as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
+    return dg.MaterializeResult(metadata=report_metadata(report))
+
+
+def report_metadata(report: StageReport) -> Mapping[str, Any]:
+    """Counts as numbers that the UI plots over time, groups as small tables."""
+    metadata: dict[str, Any] = {name: dg.MetadataValue.int(number) for name, number in report.counts.items()}
+    if "total" in report.counts:
+        metadata["dagster/row_count"] = dg.MetadataValue.int(report.counts["total"])
+    for name, group in report.groups.items():
+        metadata[name] = dg.MetadataValue.table(
+            records=[dg.TableRecord({"name": key, "count": count}) for key, count in group.items()],
+            schema=dg.TableSchema(columns=[dg.TableColumn("name"), dg.TableColumn("count", "int")]),
+        )
+    return metadata

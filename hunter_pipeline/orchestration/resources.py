@@ -1,0 +1,121 @@
+"""Dagster resources: how a run gets at the settings, the database, Partner Center, DNS and the rules.
+
+Belongs here: lazy wrappers that hand out plain objects. Does not belong here: configuration values. Settings
+are read when a run or a tick needs them, so loading the definitions touches nothing, secrets never become
+resource configuration, and switching the flag needs no reload.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+from sqlalchemy import Engine
+
+from hunter_pipeline.partner_center.auth import SignIn
+from hunter_pipeline.partner_center.client import PartnerCenterClient
+from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.pipeline.services import check_enabled, make_client, make_rules, make_scan, make_sign_in
+from hunter_pipeline.pipeline.signals import Scan
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.settings import Settings, load_settings
+from hunter_pipeline.store.database import open_database
+
+FORCE_TAG = "hunter/force"
+"""Run tag: `true` processes again what the run fetches, changed or not."""
+
+
+class SettingsResource(dg.ConfigurableResource[Settings]):
+    """The `HUNTER_` settings, read when asked for."""
+
+    def load(self) -> Settings:
+        """The settings as they are now.
+
+        :raises SettingsError: a value is wrong.
+        """
+        return load_settings()
+
+
+class DatabaseResource(dg.ConfigurableResource[Engine]):
+    """Hunter's database."""
+
+    settings: SettingsResource
+
+    def engine(self) -> Engine:
+        """The process's engine; starts the embedded server when no database is set."""
+        return open_database(self.settings.load())
+
+    def stage(self, context: dg.AssetExecutionContext) -> StageContext:
+        """The surroundings of a stage in the run of `context`."""
+        return StageContext(
+            engine=self.engine(),
+            run_id=context.run_id,
+            progress=context.log.info,
+            force=context.run_tags.get(FORCE_TAG, "").lower() == "true",
+        )
+
+
+class MsalResource(dg.ConfigurableResource[SignIn]):
+    """The Microsoft sign-in: MSAL with its encrypted token cache, renewed silently, never prompting."""
+
+    settings: SettingsResource
+    database: DatabaseResource
+
+    def sign_in(self) -> SignIn:
+        """The sign-in, ready to hand out access tokens.
+
+        :raises SettingsError: client or tenant id is missing.
+        """
+        return make_sign_in(self.settings.load(), self.database.engine())
+
+
+class PartnerCenterResource(dg.ConfigurableResource[PartnerCenterClient]):
+    """The Partner Center referrals API."""
+
+    settings: SettingsResource
+    msal: MsalResource
+
+    def client(self) -> PartnerCenterClient:
+        """The client.
+
+        :raises SettingsError: the feature flag is off, or client or tenant id is missing.
+        """
+        settings = self.settings.load()
+        check_enabled(settings)
+        return make_client(settings, self.msal.sign_in())
+
+
+class DnsResource(dg.ConfigurableResource[Scan]):
+    """DNS look-ups of whole batches of domains."""
+
+    settings: SettingsResource
+
+    def scan(self) -> Scan:
+        """The function that looks domains up."""
+        return make_scan(self.settings.load())
+
+
+class ScoringResource(dg.ConfigurableResource[Rules]):
+    """The scoring rules and the two settings that stand beside them."""
+
+    settings: SettingsResource
+
+    def rules(self) -> Rules:
+        """The rules.
+
+        :raises RulesError: the rules file is missing or wrong.
+        """
+        return make_rules(self.settings.load())
+
+
+def make_resources() -> dict[str, object]:
+    """Every resource under the name that assets and schedules ask for it by."""
+    settings = SettingsResource()
+    database = DatabaseResource(settings=settings)
+    msal = MsalResource(settings=settings, database=database)
+    return {
+        "settings": settings,
+        "database": database,
+        "msal": msal,
+        "partner_center": PartnerCenterResource(settings=settings, msal=msal),
+        "dns": DnsResource(settings=settings),
+        "scoring": ScoringResource(settings=settings),
+    }

@@ -1,0 +1,87 @@
+"""What every stage is given and what it gives back.
+
+Belongs here: the context (database, run, clock, progress), the report, and the lock that keeps two runs out
+of one stage. Does not belong here: anything a single stage needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, text
+
+STAGE_LOCK = 0x48554E544552  # "HUNTER"
+"""Key of the advisory lock that a stage holds: two runs may overlap, two stages never write at once."""
+
+LOCK_WAIT_SECONDS = 600
+"""How long a stage waits for another run's stage; longer than any stage takes in a ten-minute rhythm."""
+
+BATCH = 500
+"""Rows in one upsert statement and transaction: large enough to be set-based, small enough to stay flat in memory."""
+
+
+def utc_now() -> datetime:
+    """The present, with time zone; the default clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """The surroundings of one stage in one run.
+
+    :param engine: the Hunter database.
+    :param run_id: Dagster's run id, written on every row.
+    :param clock: gives the present, aware UTC.
+    :param progress: takes a line for the operator, free of personal data.
+    :param force: process again what the run's fetch saw, even if nothing changed.
+    """
+
+    engine: Engine
+    run_id: str
+    clock: Callable[[], datetime] = utc_now
+    progress: Callable[[str], None] = field(default=lambda _: None)
+    force: bool = False
+
+    @contextmanager
+    def stage(self) -> Iterator[Connection]:
+        """A connection for one stage, holding the stage lock until the block ends.
+
+        The caller commits batch by batch. The lock belongs to the session, so a killed process frees it.
+
+        :raises TimeoutError: another run's stage held the lock for ten minutes.
+        """
+        with self.engine.connect() as connection:
+            connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
+            try:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": STAGE_LOCK})
+                connection.execute(text("SET lock_timeout = 0"))
+                connection.commit()
+            except Exception as error:
+                connection.rollback()
+                if getattr(getattr(error, "orig", None), "pgcode", None) == "55P03":
+                    raise TimeoutError(
+                        f"another run has been writing for {LOCK_WAIT_SECONDS} s; look for it in the Dagster UI "
+                        "under Runs and terminate it if it hangs"
+                    ) from error
+                raise
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": STAGE_LOCK})
+                connection.commit()
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a stage did.
+
+    :param counts: how many of what, by plain names; they become Dagster metadata and are plotted over time.
+    :param groups: counts by a closed list of names, such as skipped by reason.
+    """
+
+    counts: Mapping[str, int]
+    groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

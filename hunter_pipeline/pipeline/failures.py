@@ -1,0 +1,121 @@
+"""Referrals that a stage could not take: recorded, shown, resolved.
+
+Belongs here: the rows of `referral_failures` and the fall-back from one statement for a batch to one for
+each row, so that a single bad row costs only itself. Does not belong here: what counts as bad, which each
+stage decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+
+from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.store.tables import referral_failures
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One item that one stage refused.
+
+    :param item_key: referral id, or `item_key_of_text` of an item without one.
+    :param error: what is wrong, without personal data.
+    :param payload: exact JSON text of the item; None when its version is kept under `raw_id`.
+    :param raw_id: the version that failed, when it is kept.
+    """
+
+    item_key: str
+    error: str
+    payload: str | None = None
+    raw_id: int | None = None
+
+
+def item_key_of_text(item: str) -> str:
+    """The key of an item that has no usable id: the hash of its text, so that the same item fails once."""
+    return "sha256:" + hashlib.sha256(item.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def record_failures(
+    connection: Connection, context: StageContext, stage: str, code_version: str, failures: Sequence[Failure]
+) -> None:
+    """Write failures of `stage`, counting those seen before; the caller commits."""
+    if not failures:
+        return
+    now = context.clock()
+    rows = [
+        {
+            "item_key": failure.item_key,
+            "stage": stage,
+            "error": failure.error.replace("\0", "\N{REPLACEMENT CHARACTER}")[:2000],
+            "payload": failure.payload,
+            "raw_id": failure.raw_id,
+            "code_version": code_version,
+            "run_id": context.run_id,
+            "first_seen_at": now,
+            "last_seen_at": now,
+        }
+        for failure in {failure.item_key: failure for failure in failures}.values()
+    ]
+    statement = insert(referral_failures).values(rows)
+    new = statement.excluded
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["item_key", "stage"],
+            set_={
+                "error": new.error,
+                "payload": new.payload,
+                "raw_id": new.raw_id,
+                "code_version": new.code_version,
+                "run_id": new.run_id,
+                "last_seen_at": new.last_seen_at,
+                "occurrences": referral_failures.c.occurrences + 1,
+                "resolved_at": None,
+            },
+        )
+    )
+
+
+def resolve_failures(connection: Connection, context: StageContext, stage: str, item_keys: Sequence[str]) -> None:
+    """Mark open failures of `stage` as resolved for items that went through; the caller commits."""
+    if item_keys:
+        connection.execute(
+            text(
+                "UPDATE referral_failures SET resolved_at = :now"
+                " WHERE stage = :stage AND resolved_at IS NULL AND item_key = ANY(:keys)"
+            ),
+            {"now": context.clock(), "stage": stage, "keys": list(item_keys)},
+        )
+
+
+def write_each(
+    connection: Connection,
+    rows: Sequence[Mapping[str, Any]],
+    write: Callable[[Sequence[Mapping[str, Any]]], None],
+    failed: Callable[[Mapping[str, Any], str], Failure],
+) -> tuple[list[Mapping[str, Any]], list[Failure]]:
+    """Write `rows` in one statement; if the database refuses, one by one, so that only the bad ones fail.
+
+    :param write: executes the statement for some rows on `connection`.
+    :param failed: makes the failure of a row from the database's error code.
+    :returns: the rows that were written, and the failures of the others.
+    """
+    if not rows:
+        return [], []
+    try:
+        with connection.begin_nested():
+            write(rows)
+        return list(rows), []
+    except (DataError, IntegrityError, ProgrammingError) as error:
+        if len(rows) == 1:
+            code = getattr(error.orig, "pgcode", None) or type(error.orig).__name__
+            return [], [failed(rows[0], f"PostgreSQL refuses the row (SQLSTATE {code})")]
+    middle = len(rows) // 2
+    written, failures = write_each(connection, rows[:middle], write, failed)
+    more, others = write_each(connection, rows[middle:], write, failed)
+    return written + more, failures + others

@@ -1,0 +1,153 @@
+"""Stage `normalized_domains`: the company domain of each referral, or the reason why it has none.
+
+Takes the current versions that were not decided at today's rules, reads the payload, decides and writes.
+A payload that cannot be read goes to `referral_failures` and is tried again when it changes, when the rules
+change, or with force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.dialects.postgresql import insert
+
+from hunter_pipeline.domains.normalize import NORMALIZER_VERSION, DomainDecision, decide_domain
+from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
+from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
+from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
+from hunter_pipeline.pipeline.lineage import record_lineage
+from hunter_pipeline.store.tables import normalized_domains
+
+STAGE = "normalized_domains"
+CODE_VERSION = f"{REFERRAL_VERSION}.{NORMALIZER_VERSION}"
+"""A decision rests on how the payload is read and on how the domain is cut: either change decides anew."""
+
+PENDING = """
+SELECT r.id AS raw_id, r.referral_id, r.payload
+FROM partner_center_referrals_raw r
+LEFT JOIN normalized_domains d ON d.referral_id = r.referral_id
+LEFT JOIN referral_failures f ON f.item_key = r.referral_id AND f.stage = :stage AND f.resolved_at IS NULL
+WHERE r.is_current AND r.id > :after AND (
+    (:force AND EXISTS (SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = r.referral_id))
+    OR ((d.raw_id IS DISTINCT FROM r.id OR d.code_version <> :version)
+        AND (f.raw_id IS DISTINCT FROM r.id OR f.code_version <> :version)))
+ORDER BY r.id LIMIT :limit
+"""
+
+
+def normalize_domains(context: StageContext) -> StageReport:
+    """Decide the domain of every referral that is not decided yet.
+
+    :returns: counts `processed`, `with_domain`, `skipped`, `failed`; groups `skip_reasons`, `sources`.
+    """
+    counts = {"processed": 0, "with_domain": 0, "skipped": 0, "failed": 0}
+    reasons: dict[str, int] = {}
+    sources: dict[str, int] = {}
+    with context.stage() as connection:
+        for batch in _pending(connection, context):
+            rows, failures = _decide(context, batch)
+            written, refused = _write(connection, rows)
+            failures += refused
+            record_failures(connection, context, STAGE, CODE_VERSION, failures)
+            resolve_failures(connection, context, STAGE, [row["referral_id"] for row in written])
+            record_lineage(connection, [_lineage(context, row) for row in written])
+            connection.commit()
+            counts["processed"] += len(batch)
+            counts["failed"] += len(failures)
+            for row in written:
+                counts["with_domain" if row["domain"] else "skipped"] += 1
+                group, name = (sources, row["source"]) if row["domain"] else (reasons, row["skip_reason"])
+                group[name] = group.get(name, 0) + 1
+    return StageReport(counts, {"skip_reasons": reasons, "sources": sources})
+
+
+def _pending(connection: Connection, context: StageContext) -> Iterator[Sequence[Row[Any]]]:
+    after = 0
+    while batch := connection.execute(
+        text(PENDING),
+        {
+            "stage": STAGE, "version": CODE_VERSION, "force": context.force, "run": context.run_id, "after": after,
+            "limit": BATCH,
+        },
+    ).all():  # fmt: skip
+        after = batch[-1].raw_id
+        yield batch
+
+
+def _decide(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[str, Any]], list[Failure]]:
+    rows: list[dict[str, Any]] = []
+    failures: list[Failure] = []
+    for version in batch:
+        try:
+            referral = parse_referral(version.payload)
+        except UnreadableReferral as error:
+            failures.append(Failure(version.referral_id, str(error), raw_id=version.raw_id))
+            continue
+        decision = decide_domain(referral.websites, referral.emails)
+        rows.append(
+            {
+                "referral_id": version.referral_id,
+                "raw_id": version.raw_id,
+                "domain": decision.domain,
+                "source": decision.source,
+                "found_at": decision.path,
+                "raw_text": decision.raw,
+                "skip_reason": decision.skip_reason,
+                "attempts": _attempts(decision),
+                "code_version": CODE_VERSION,
+                "run_id": context.run_id,
+                "decided_at": context.clock(),
+            }
+        )
+    return rows, failures
+
+
+def _attempts(decision: DomainDecision) -> list[dict[str, Any]]:
+    return [
+        {"kind": each.kind, "path": each.path, "raw": each.raw, "domain": each.domain, "reason": each.reason}
+        for each in decision.attempts
+    ]
+
+
+def _write(
+    connection: Connection, rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[Failure]]:
+    def write(batch: Sequence[Mapping[str, Any]]) -> None:
+        statement = insert(normalized_domains).values([dict(row) for row in batch])
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["referral_id"],
+                set_={
+                    column.name: statement.excluded[column.name]
+                    for column in normalized_domains.columns
+                    if not column.primary_key
+                },
+            )
+        )
+
+    return write_each(
+        connection, rows, write, lambda row, error: Failure(row["referral_id"], error, raw_id=row["raw_id"])
+    )
+
+
+def _lineage(context: StageContext, row: Mapping[str, Any]) -> dict[str, Any]:
+    tried = "; ".join(
+        f"{each['path']}: {each['domain'] or each['reason']}" for each in row["attempts"]
+    )
+    decision = (
+        f"domain {row['domain']}, from the {row['source']} at {row['found_at']}"
+        if row["domain"]
+        else f"skipped: {row['skip_reason']}"
+    )
+    return {
+        "referral_id": row["referral_id"],
+        "stage": STAGE,
+        "input": tried or "no website and no customer e-mail in the payload",
+        "decision": decision,
+        "row_key": row["referral_id"],
+        "code_version": CODE_VERSION,
+        "run_id": context.run_id,
+        "recorded_at": row["decided_at"],
+    }

@@ -1,0 +1,189 @@
+"""Syncs: their window, their books and the watermark.
+
+Belongs here: the rows of `sync_runs`, from which the next window is worked out, and the counts that must
+add up (fetched = succeeded + skipped + failed). Does not belong here: when a sync is started, which is the
+schedule's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from sqlalchemy import Connection, RowMapping, text
+
+from hunter_pipeline.pipeline.context import StageContext
+
+FIRST_DAY = date(2026, 1, 1)
+"""First day partition. A window that starts here takes everything that the API returns, however old."""
+
+OVERLAP = timedelta(hours=1)
+"""How far before the last successful sync the next one starts, for updates that the API showed late."""
+
+ERRORS_KEPT = 20
+"""Texts of failures kept with a sync; all of them are in `referral_failures`."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The days (UTC, both included) whose updates a sync asks for.
+
+    :param start: first day; `FIRST_DAY` means everything, however old.
+    :param end: last day.
+    """
+
+    start: date
+    end: date
+
+    @property
+    def since(self) -> datetime | None:
+        """The oldest moment asked for; None: everything."""
+        return None if self.start <= FIRST_DAY else datetime.combine(self.start, time.min, UTC)
+
+    def holds(self, day: date) -> bool:
+        """Whether a day partition lies inside."""
+        return self.start <= day <= self.end
+
+
+def partition_day(updated_at: datetime | None, today: date) -> date:
+    """The day under which a version shows: its update's day, kept between `FIRST_DAY` and today.
+
+    One without a date or dated in the future counts for today, one before the first partition for the first.
+    """
+    if updated_at is None or updated_at.date() > today:
+        return today
+    return max(updated_at.date(), FIRST_DAY)
+
+
+def next_window(last_success: datetime | None, today: date) -> Window:
+    """The window that catches up: from the last successful sync (less an overlap) to today, or everything.
+
+    :param last_success: when the newest sync that reached to the present began; None: there was none.
+    """
+    if last_success is None:
+        return Window(FIRST_DAY, today)
+    return Window(min(max((last_success - OVERLAP).date(), FIRST_DAY), today), today)
+
+
+def last_success(connection: Connection) -> datetime | None:
+    """When the newest sync that fetched everything up to its present began; None when there was none."""
+    found: datetime | None = connection.execute(
+        text("SELECT max(window_end) FROM sync_runs WHERE covers_to_now AND status IN ('fetched', 'success', 'partial')")
+    ).scalar_one()
+    return found
+
+
+class SourceMismatch(RuntimeError):  # noqa: N818 - the name says what is the case
+    """The database holds referrals of another Partner Center than the one that is set."""
+
+
+def begin_sync(connection: Connection, context: StageContext, window: Window, source: str) -> None:
+    """Open the books of this run and close those of runs that died while fetching; the caller commits.
+
+    Safe to repeat: a step that is retried starts its books again. Only called under the stage lock, which is
+    why any other sync still `running` must be dead.
+
+    :param source: host of the API that is asked.
+    :raises SourceMismatch: earlier syncs came from another host: samples and real leads must not mix.
+    """
+    now = context.clock()
+    other = connection.execute(
+        text("SELECT source FROM sync_runs WHERE source <> :source LIMIT 1"), {"source": source}
+    ).scalar()
+    if other is not None:
+        raise SourceMismatch(
+            f"this database holds referrals of {other}, and the settings point at {source}; set HUNTER_HOME to another "
+            "folder (or HUNTER_DATABASE_URL to another database), or empty this one with `hunter db downgrade base`"
+        )
+    connection.execute(
+        text("UPDATE sync_runs SET status = 'failed', finished_at = :now WHERE status = 'running' AND run_id <> :run"),
+        {"now": now, "run": context.run_id},
+    )
+    connection.execute(text("DELETE FROM sync_runs WHERE run_id = :run"), {"run": context.run_id})
+    connection.execute(
+        text(
+            "INSERT INTO sync_runs (run_id, status, source, forced, window_start, window_end, covers_to_now, started_at)"
+            " VALUES (:run, 'running', :source, :forced, :start, :now, :covers, :now)"
+        ),
+        {
+            "run": context.run_id,
+            "source": source,
+            "forced": context.force,
+            "start": window.since,
+            "covers": window.end >= now.date(),
+            "now": now,
+        },
+    )
+
+
+def fail_sync(connection: Connection, context: StageContext, error: str) -> None:
+    """Close the books of a run whose fetch broke off, with the reason; the caller commits."""
+    connection.execute(
+        text(
+            "UPDATE sync_runs SET status = 'failed', finished_at = :now, errors = jsonb_build_array(CAST(:error AS text))"
+            " WHERE run_id = :run"
+        ),
+        {"now": context.clock(), "run": context.run_id, "error": error},
+    )
+
+
+def end_fetch(connection: Connection, context: StageContext, new_versions: int) -> None:
+    """Note that everything in the window is kept: from now on the watermark counts; the caller commits."""
+    connection.execute(
+        text("UPDATE sync_runs SET status = 'fetched', new_versions = :new WHERE run_id = :run"),
+        {"run": context.run_id, "new": new_versions},
+    )
+    _count(connection, "run_id = :run", {"run": context.run_id})
+
+
+def close_syncs(connection: Connection, context: StageContext) -> None:
+    """Settle every sync whose rows have now gone through all stages; the caller commits.
+
+    A backfill from the asset graph fetches in one run and does the rest in another, so the last stage
+    settles all that are open, whichever run fetched them.
+    """
+    parameters = {"now": context.clock()}
+    _count(connection, "status = 'fetched'", parameters)
+    connection.execute(
+        text(
+            "UPDATE sync_runs SET status = CASE WHEN failed > 0 THEN 'partial' ELSE 'success' END, finished_at = :now"
+            " WHERE status = 'fetched'"
+        ),
+        parameters,
+    )
+
+
+def _count(connection: Connection, which: str, parameters: dict[str, object]) -> None:
+    connection.execute(
+        text(
+            f"""
+            UPDATE sync_runs SET fetched = c.fetched, succeeded = c.succeeded, skipped = c.skipped, failed = c.failed,
+                errors = c.errors
+            FROM (
+                SELECT s.run_id, count(i.item_key) AS fetched,
+                    count(*) FILTER (WHERE f.item_key IS NULL AND n.domain IS NOT NULL) AS succeeded,
+                    count(*) FILTER (WHERE f.item_key IS NULL AND n.skip_reason IS NOT NULL) AS skipped,
+                    count(f.item_key) AS failed,
+                    coalesce(jsonb_path_query_array(
+                        jsonb_agg(f.item_key || ': ' || f.error ORDER BY f.item_key) FILTER (WHERE f.item_key IS NOT NULL),
+                        '$[0 to {ERRORS_KEPT - 1}]'), '[]') AS errors
+                FROM sync_runs s
+                LEFT JOIN sync_run_items i USING (run_id)
+                LEFT JOIN normalized_domains n ON n.referral_id = i.item_key
+                LEFT JOIN LATERAL (
+                    SELECT item_key, error FROM referral_failures
+                    WHERE item_key = i.item_key AND resolved_at IS NULL ORDER BY last_seen_at DESC LIMIT 1
+                ) f ON true
+                WHERE s.{which}
+                GROUP BY s.run_id
+            ) c
+            WHERE sync_runs.run_id = c.run_id
+            """  # noqa: S608 - `which` is one of two literals of this module
+        ),
+        parameters,
+    )
+
+
+def read_sync(connection: Connection, run_id: str) -> RowMapping | None:
+    """The books of one sync; None when the run fetched nothing (yet)."""
+    return connection.execute(text("SELECT * FROM sync_runs WHERE run_id = :run"), {"run": run_id}).mappings().first()

@@ -1,0 +1,153 @@
+"""Stage `partner_center_referrals`: where each referral stands now.
+
+Every referral whose payload could be read is tracked, with or without a company domain. Rows are rewritten
+only when a newer version came in or the domain was decided anew, so `updated_at` means a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.dialects.postgresql import insert
+
+from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
+from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
+from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
+from hunter_pipeline.pipeline.lineage import record_lineage
+from hunter_pipeline.store.tables import partner_center_referrals
+
+STAGE = "partner_center_referrals"
+
+PENDING = """
+SELECT r.id AS raw_id, r.referral_id, r.payload, d.domain, d.skip_reason
+FROM partner_center_referrals_raw r
+JOIN normalized_domains d ON d.referral_id = r.referral_id AND d.raw_id = r.id
+LEFT JOIN partner_center_referrals t ON t.referral_id = r.referral_id
+WHERE r.is_current AND r.id > :after AND (
+    (:force AND EXISTS (SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = r.referral_id))
+    OR t.raw_id IS DISTINCT FROM r.id OR t.domain IS DISTINCT FROM d.domain OR t.code_version <> :version
+    OR t.synced_at < d.decided_at)
+ORDER BY r.id LIMIT :limit
+"""
+
+
+def track_referrals(context: StageContext) -> StageReport:
+    """Bring the life-cycle row of every changed referral up to date.
+
+    :returns: counts `tracked` (rows written), `failed`, `total` (rows in the table), `open`; group `types` over the
+        whole table.
+    """
+    counts = {"tracked": 0, "failed": 0}
+    with context.stage() as connection:
+        for batch in _pending(connection, context):
+            rows, failures = _read(context, batch)
+            written, refused = _write(connection, rows)
+            record_failures(connection, context, STAGE, REFERRAL_VERSION, failures + refused)
+            resolve_failures(connection, context, STAGE, [row["referral_id"] for row in written])
+            skips = {version.referral_id: version.skip_reason for version in batch}
+            record_lineage(connection, [_lineage(context, row, skips[row["referral_id"]]) for row in written])
+            connection.commit()
+            counts["tracked"] += len(written)
+            counts["failed"] += len(failures) + len(refused)
+        types = connection.execute(
+            text(
+                "SELECT coalesce(referral_type, 'undecided') AS type, count(*) AS n, count(*) FILTER (WHERE is_open) AS open"
+                " FROM partner_center_referrals GROUP BY 1"
+            )
+        ).all()
+    counts["total"] = sum(row.n for row in types)
+    counts["open"] = sum(row.open for row in types)
+    return StageReport(counts, {"types": {row.type: row.n for row in types}})
+
+
+def _pending(connection: Connection, context: StageContext) -> Iterator[Sequence[Row[Any]]]:
+    after = 0
+    while batch := connection.execute(
+        text(PENDING),
+        {"version": REFERRAL_VERSION, "force": context.force, "run": context.run_id, "after": after, "limit": BATCH},
+    ).all():
+        after = batch[-1].raw_id
+        yield batch
+
+
+def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[str, Any]], list[Failure]]:
+    rows: list[dict[str, Any]] = []
+    failures: list[Failure] = []
+    for version in batch:
+        try:
+            referral = parse_referral(version.payload)
+        except UnreadableReferral as error:
+            failures.append(Failure(version.referral_id, str(error), raw_id=version.raw_id))
+            continue
+        now = context.clock()
+        rows.append(
+            {
+                "referral_id": version.referral_id,
+                "raw_id": version.raw_id,
+                "referral_type": referral.referral_type,
+                "company_name": referral.company_name,
+                "domain": version.domain,
+                "azure_tenant_id": referral.azure_tenant_id,
+                "status": referral.status,
+                "substatus": referral.substatus,
+                "is_open": referral.is_open,
+                "qualification": referral.qualification,
+                "deal_type": referral.deal_type,
+                "direction": referral.direction,
+                "deal_value": referral.deal_value,
+                "currency": referral.currency,
+                "engagement_id": referral.engagement_id,
+                "expires_at": referral.expires_at,
+                "source_created_at": referral.source_created_at,
+                "source_updated_at": referral.source_updated_at,
+                "warnings": list(referral.warnings),
+                "raw_data": version.payload,
+                "code_version": REFERRAL_VERSION,
+                "run_id": context.run_id,
+                "synced_at": now,
+                "created_at": now,
+                "updated_at": now,
+            }
+        )
+    return rows, failures
+
+
+def _write(
+    connection: Connection, rows: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[Failure]]:
+    def write(batch: Sequence[Mapping[str, Any]]) -> None:
+        statement = insert(partner_center_referrals).values([dict(row) for row in batch])
+        kept = {"id", "referral_id", "created_at"}
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["referral_id"],
+                set_={
+                    column.name: statement.excluded[column.name]
+                    for column in partner_center_referrals.columns
+                    if column.name not in kept
+                },
+            )
+        )
+
+    return write_each(
+        connection, rows, write, lambda row, error: Failure(row["referral_id"], error, raw_id=row["raw_id"])
+    )
+
+
+def _lineage(context: StageContext, row: Mapping[str, Any], skip_reason: str | None) -> dict[str, Any]:
+    kind = row["referral_type"] or "of undecided type"
+    state = row["status"] + (f"/{row['substatus']}" if row["substatus"] else "")
+    lead = f"company {row['domain']}" if row["domain"] else f"makes no lead ({skip_reason})"
+    unread = f"; could not read {', '.join(row['warnings'])}" if row["warnings"] else ""
+    return {
+        "referral_id": row["referral_id"],
+        "stage": STAGE,
+        "input": f"type {row['deal_type'] or '-'}, qualification {row['qualification'] or '-'}, status {state}",
+        "decision": f"{kind}, {'open' if row['is_open'] else 'closed'}, {lead}{unread}",
+        "row_key": row["referral_id"],
+        "code_version": REFERRAL_VERSION,
+        "run_id": context.run_id,
+        "recorded_at": row["synced_at"],
+    }
