@@ -103,7 +103,7 @@ def _elements(text: str, position: int) -> tuple[list[RawItem], int]:
         item, position = _value(text, position)
         items.append(item)
         position = _separator(text, position, "]")
-    return items, position + 1
+    return items, _skip(text, position + 1)
 
 
 def _value(text: str, start: int) -> tuple[RawItem, int]:
