@@ -97,6 +97,9 @@ class Reply:
         )
 
 
+Replies = Mapping[Question, Reply]
+
+
 @dataclass(frozen=True)
 class DnsSettings:
     """How to ask.
@@ -164,7 +167,7 @@ class DnsClient:
     async def _lookup(self, asked: str, rtype: str) -> Reply:
         name = asked.rstrip(".").lower()
         if not _ASKABLE.fullmatch(name) or any(len(label) > 63 for label in name.split(".")):
-            return Reply(_escape(name.encode("utf-8", "surrogatepass")), rtype, LookupStatus.other)
+            return Reply(escape_octets(name.encode("utf-8", "surrogatepass")), rtype, LookupStatus.other)
         reply = Reply(name, rtype, LookupStatus.other)
         server: _Server | None = None
         for attempt in range(1, self._settings.attempts + 1):
@@ -259,9 +262,22 @@ _STATUS_OF_ERROR: Final = {
 }
 
 
+def escape_octets(octets: bytes) -> str:
+    """The octets in the form of a ``Reply``'s records, printable ASCII whatever they are."""
+    plain = octets.decode("latin-1")
+    if plain.isascii() and plain.isprintable() and "\\" not in plain:
+        return plain
+    return "".join("\\\\" if char == "\\" else char if " " <= char <= "~" else f"\\{ord(char):03}" for char in plain)
+
+
 def txt_octets(record: str) -> bytes:
     """The octets of a TXT record as a ``Reply`` shows it. Never raises: a lone backslash stands for itself."""
     return _ESCAPE.sub(_unescape, record.encode("utf-8", "surrogatepass"))
+
+
+def txt_text(record: str) -> str:
+    """The TXT record with one character for each octet, as the parsers of ASCII-only records read it."""
+    return txt_octets(record).decode("latin-1") if "\\" in record else record
 
 
 _ESCAPE: Final = re.compile(rb"\\(?:(2(?:[0-4][0-9]|5[0-5])|[01][0-9]{2})|(\\))")
@@ -269,13 +285,6 @@ _ESCAPE: Final = re.compile(rb"\\(?:(2(?:[0-4][0-9]|5[0-5])|[01][0-9]{2})|(\\))"
 
 def _unescape(match: re.Match[bytes]) -> bytes:
     return bytes([int(match[1])]) if match[1] else b"\\"
-
-
-def _escape(octets: bytes) -> str:
-    plain = octets.decode("latin-1")
-    if plain.isascii() and plain.isprintable() and "\\" not in plain:
-        return plain
-    return "".join("\\\\" if char == "\\" else char if " " <= char <= "~" else f"\\{ord(char):03}" for char in plain)
 
 
 def _reply(name: str, rtype: str, result: pycares.DNSResult | LookupStatus, server: str, attempts: int) -> Reply:
@@ -306,13 +315,13 @@ def _records(rows: list[pycares.DNSRecord]) -> tuple[str, ...]:
             case pycares.MXRecordData(priority=preference, exchange=exchange):
                 keyed.add((preference, f"{preference} {_host(exchange)}"))
             case pycares.TXTRecordData(data=octets):
-                keyed.add((0, _escape(octets)))
+                keyed.add((0, escape_octets(octets)))
             case pycares.NSRecordData(nsdname=host) | pycares.CNAMERecordData(cname=host):
                 keyed.add((0, _host(host)))
             case pycares.ARecordData(addr=address) | pycares.AAAARecordData(addr=address):
                 keyed.add((0, address))
             case other:
-                keyed.add((0, _escape(str(other).encode())))
+                keyed.add((0, escape_octets(str(other).encode())))
     return tuple(text for _, text in sorted(keyed))
 
 
@@ -321,7 +330,7 @@ def _host(name: str | bytes) -> str:
     octets = name if isinstance(name, bytes) else name.encode()
     if octets.isascii() and octets.decode().isprintable():
         return octets.decode().rstrip(".").lower() or "."
-    return _escape(octets)
+    return escape_octets(octets)
 
 
 def _system_servers() -> tuple[str, ...]:
