@@ -24,7 +24,7 @@ UNKNOWN_STATUS = "Unknown"
 """Status of a referral that has none."""
 
 
-class UnreadableReferral(ValueError):
+class UnreadableReferral(ValueError):  # noqa: N818 - it names the payload, as callers speak of it
     """The payload cannot be read as a referral. The text names the path and the fault, never the value."""
 
     def __init__(self, path: str, fault: str) -> None:

@@ -1,0 +1,84 @@
+"""The list files: each entry is a well-formed name, stands once, and does what its file promises."""
+
+from importlib import resources
+
+import pytest
+from ada_url import idna_to_ascii
+from publicsuffixlist import PublicSuffixList
+
+from hunter_pipeline.domains.normalize import SkipReason, domain_from_email, domain_from_website, registrable_domain
+
+FILES = [
+    "consumer_providers",
+    "platforms",
+    "registry_suffixes",
+    "reserved_names",
+    "shared_hosts",
+    "social_and_site_builders",
+]
+
+
+def lines(name: str) -> list[str]:
+    text = resources.files("hunter_pipeline.domains").joinpath(f"{name}.txt").read_text(encoding="utf-8")
+    return text.splitlines()
+
+
+def entries(name: str) -> list[str]:
+    return [line for line in lines(name) if not line.startswith("#")]
+
+
+def test_every_list_file_of_the_package_is_checked_here():
+    found = [p.name.removesuffix(".txt") for p in resources.files("hunter_pipeline.domains").iterdir()]
+    assert sorted(name for name in FILES) == sorted(n for n in found if not n.endswith(".py") and not n.startswith("_"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_list_is_sorted_without_repeats_and_names_its_source(name: str):
+    assert entries(name) == sorted(set(entries(name)))
+    assert any(line.startswith("# Source:") for line in lines(name))
+    assert all(entry == entry.strip().lower() and entry.isascii() for entry in entries(name))
+
+
+def test_every_consumer_provider_is_refused_as_such():
+    reasons = {entry: domain_from_email(f"somebody@{entry}").reason for entry in entries("consumer_providers")}
+    assert {entry: reason for entry, reason in reasons.items() if reason is not SkipReason.consumer_mail} == {}
+
+
+def test_every_shared_host_is_refused_as_such():
+    reasons = {entry: domain_from_website(f"https://acme.{entry}/").reason for entry in entries("shared_hosts")}
+    assert {entry: reason for entry, reason in reasons.items() if reason is not SkipReason.shared_host} == {}
+
+
+@pytest.mark.parametrize("name", ["social_and_site_builders", "platforms"])
+def test_every_platform_is_refused_as_a_website(name: str):
+    reasons = {entry: domain_from_website(f"https://{entry}/acme").reason for entry in entries(name)}
+    expected = SkipReason.social_or_site_builder
+    assert {entry: reason for entry, reason in reasons.items() if reason is not expected} == {}
+
+
+def test_every_platform_of_staff_is_accepted_as_a_mail_domain():
+    refused = {e: domain_from_email(f"somebody@{e}").reason for e in entries("platforms")}
+    assert {entry: reason for entry, reason in refused.items() if reason is not None} == {}
+
+
+def test_every_registry_suffix_is_a_private_suffix_of_the_list():
+    everything, icann = PublicSuffixList(), PublicSuffixList(only_icann=True)
+    for entry in entries("registry_suffixes"):
+        assert everything.publicsuffix(f"acme.{entry}", accept_unknown=False) == entry
+        assert icann.publicsuffix(f"acme.{entry}") != entry
+
+
+def test_no_mail_provider_stands_for_a_whole_suffix():
+    icann = PublicSuffixList(only_icann=True)
+    suffixes = [entry for name in FILES[:2] + FILES[4:] for entry in entries(name) if icann.is_public(entry)]
+    assert suffixes == []
+
+
+def test_every_international_suffix_is_known_in_its_ascii_form():
+    text = resources.files("publicsuffixlist").joinpath("public_suffix_list.dat").read_text(encoding="utf-8")
+    rules = text.partition("// ===END ICANN DOMAINS===")[0].splitlines()
+    suffixes = [rule for rule in rules if not rule.startswith(("//", "*", "!")) and rule and not rule.isascii()]
+    assert len(suffixes) > 50
+    for suffix in suffixes:
+        ascii_form = idna_to_ascii(suffix).decode()
+        assert registrable_domain(f"www.acme.{suffix}").domain == f"acme.{ascii_form}"
