@@ -353,8 +353,12 @@ def _bind(host: str, port: int, owner: ZoneServer) -> tuple[socket.socket, _TcpS
     for _ in range(50):
         udp = socket.socket(family, socket.SOCK_DGRAM)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        udp.bind((host, port))
         udp.setblocking(False)
+        try:
+            udp.bind((host, port))
+        except OSError:
+            udp.close()
+            raise
         try:
             tcp = _TcpServer((host, udp.getsockname()[1]), _TcpHandler, bind_and_activate=False)
             tcp.address_family = family
