@@ -1,0 +1,56 @@
+# Each target does its own set-up: `make demo` and `make test` work in a fresh clone with Python 3.11, git and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TESTS ?= hunter_pipeline_tests
+
+.PHONY: help demo dev test lint format bench browser lock clean
+.DEFAULT_GOAL := help
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+demo: $(INSTALLED) ## See the product in a minute: sample referrals become ranked leads
+	@$(BIN)/hunter demo
+
+dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
+	@$(BIN)/hunter dev --sandbox
+
+test: $(INSTALLED) browser ## Run every test
+	$(BIN)/pytest -n 2 --dist loadgroup -q $(TESTS)
+
+lint: $(INSTALLED) ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## Measure, each figure beside a peer or a limit of the same run
+	$(BIN)/python -m benchmarks
+
+browser: ## Install a Chromium for the page tests where there is none
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || $(BIN)/playwright install chromium
+
+lock: $(INSTALLED) ## Choose the newest versions that fit and write requirements.lock
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --extra dev --generate-hashes \
+	  --upgrade --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+
+clean: ## Remove the virtual environment and caches; .hunter (the data) stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Hunter needs Python 3.11 or newer; name one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing into $(VENV) (one or two minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
