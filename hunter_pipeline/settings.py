@@ -8,6 +8,7 @@ used for. Settings are read from the environment and from a `.env` file in the w
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,7 +43,7 @@ class Settings(BaseSettings):
     """All settings of Hunter. Field names are the environment variables without `HUNTER_`, in lower case."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HUNTER_", env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore",
+        env_prefix="HUNTER_", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore",
         frozen=True, populate_by_name=True, hide_input_in_errors=True,
     )  # fmt: skip
 
@@ -224,7 +225,7 @@ class Settings(BaseSettings):
 
 
 def _host_and_port(server: str) -> tuple[str, int]:
-    """Split `host`, `host:port`, `[v6]:port` or a bare IPv6 address. The port is 53 by default, 0 when it is no number."""
+    """Split `host`, `host:port`, `[v6]:port` or a bare IPv6 address; the port is 53 by default, 0 when no number."""
     match = re.fullmatch(r"\[(?P<v6>[^\]]+)\](?::(?P<p6>.*))?|(?P<host>[^:]+)(?::(?P<port>.*))?", server)
     if match is None:
         return server, 53
@@ -238,13 +239,13 @@ def variable_name(field: str) -> str:
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read and check the settings from the environment and `.env`.
+    """Read and check the settings from the environment and from `.env` (or the file in `HUNTER_ENV_FILE`).
 
     :param overrides: field values that stand above the environment.
     :raises SettingsError: a value is wrong; one line for each variable, with the fix.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(_env_file=os.environ.get("HUNTER_ENV_FILE", ".env"), **overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False, include_context=False):
