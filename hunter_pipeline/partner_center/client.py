@@ -102,6 +102,11 @@ class PartnerCenterClient:
         self._session = requests.Session()
         self._correlation_id = str(uuid4())
 
+    @property
+    def host(self) -> str:
+        """Host name of the API, without the port."""
+        return urlsplit(self._list_url).hostname or ""
+
     def iter_pages(self, since: datetime | None = None) -> Iterator[Page]:
         """All pages of the list, newest change first.
 
