@@ -22,6 +22,7 @@ from hunter_pipeline.sandbox.https_server import Request, Response, json_respons
 from hunter_pipeline.sandbox.referral_store import Item, ReferralStore
 
 LIST_PATH: Final = "/v1.0/engagements/referrals"
+KEPT_REQUESTS: Final = 10_000
 _NEXT_PATH: Final = "/v1.0/referrals"
 _OPTIONS: Final = frozenset({"$orderby", "$top", "$filter", "$skiptoken", "$count"})
 _FILTERS: Final = frozenset({"engagementId", "status", "substatus", "qualification", "direction", "type"})
@@ -64,7 +65,8 @@ class PartnerCenter:
     """The referrals API over a `ReferralStore`.
 
     ``accepts`` tells whether an access token is good now; ``page_size`` is the number of referrals on a page.
-    ``referrals`` can be changed while the server runs; ``requests`` is what came in, oldest first.
+    ``referrals`` can be changed while the server runs; ``requests`` is what came in, oldest first, at most
+    the last `KEPT_REQUESTS`.
     """
 
     def __init__(self, accepts: Callable[[str], bool], *, page_size: int = 10) -> None:
@@ -90,11 +92,13 @@ class PartnerCenter:
         ``body``: text or bytes are sent as they are, other values as JSON, None as the documented error body.
         ``path``: only requests whose path contains this text count.
         """
-        self._faults.extend(_Fault(status, headers or {}, body, path) for _ in range(count))
+        with self._lock:
+            self._faults.extend(_Fault(status, headers or {}, body, path) for _ in range(count))
 
     def close_connection_next(self, count: int = 1) -> None:
         """Break the connection of the next ``count`` requests without an answer."""
-        self._faults.extend(_Fault(0) for _ in range(count))
+        with self._lock:
+            self._faults.extend(_Fault(0) for _ in range(count))
 
     def add_raw_item(self, text: str, *, updated: str | None = None, referral_id: str | None = None) -> None:
         """Serve this text as one item of the list, for what `json.dumps` cannot make.
@@ -127,6 +131,7 @@ class PartnerCenter:
                     status if request.secure else 400,
                 )
             )  # fmt: skip
+            del self.requests[:-KEPT_REQUESTS]
         return response
 
     def _serve(self, request: Request, authorized: bool) -> Response:
