@@ -186,6 +186,8 @@ class SignIn:
         flow = self._ask(lambda: application.initiate_device_flow(scopes=self._scopes))
         if "user_code" not in flow:
             raise _refusal(flow)
+        # Of an interval of 0, MSAL would make a loop without a pause.
+        flow["interval"] = max(1, flow["interval"])
         deadline = min(time.time() + timeout, flow["expires_at"])
         show(DeviceCode(flow["user_code"], str(flow.get("verification_uri")), datetime.fromtimestamp(deadline, UTC)))
         result = self._poll(application, flow, deadline)
@@ -250,24 +252,24 @@ class SignIn:
             raise _nobody()
         if "access_token" not in result:
             raise _refusal(result)
-        _log.debug("partner_center_token_renewed", client_id=mask_id(self._client_id), forced=force_refresh)
+        if result.get("token_source") == "identity_provider":
+            _log.debug("partner_center_token_renewed", client_id=mask_id(self._client_id), forced=force_refresh)
         return str(result["access_token"])
 
     def _poll(self, application: Any, flow: dict[str, Any], deadline: float) -> Mapping[str, Any]:
         """Ask until the person is done (RFC 8628, section 3.5); a lost answer does not end the sign-in."""
         while True:
-            time.sleep(max(0.0, min(float(flow["interval"]), deadline - time.time())))
             try:
                 result: Mapping[str, Any] = self._ask(
                     lambda: application.acquire_token_by_device_flow(flow, exit_condition=lambda _: True)
                 )
+                if result.get("error") not in ("authorization_pending", "slow_down") or time.time() >= deadline:
+                    return result
             except NetworkError:
                 if time.time() >= deadline:
                     raise
                 flow["interval"] += 1
-                continue
-            if result.get("error") not in ("authorization_pending", "slow_down") or time.time() >= deadline:
-                return result
+            time.sleep(max(0.0, min(flow["interval"], deadline - time.time())))
 
     def _connect(self) -> Any:
         """MSAL's application over the shared cache, made when it is first needed: making it asks the network."""
