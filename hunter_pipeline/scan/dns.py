@@ -130,6 +130,11 @@ class DnsClient:
         self._in_flight = asyncio.Semaphore(settings.in_flight)
         self._turn = 0
 
+    @property
+    def in_flight(self) -> int:
+        """How many questions may be under way at once."""
+        return self._settings.in_flight
+
     async def __aenter__(self) -> Self:
         addresses = self._settings.servers or _system_servers()
         self._servers = [_Server(address, self._settings) for address in addresses]

@@ -1,0 +1,258 @@
+"""The scan of a domain: which questions to ask, and the signals that follow from the replies.
+
+Here belong the plan of a scan, its signals, and what to keep when a look-up fails. The replies are the facts and are
+stored; signals are derived from them by a pure function, so that better rules need no new questions. How a record is
+read is in ``mx``, ``spf``, ``dkim`` and ``dmarc``, whose service it is in ``providers``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from hunter_pipeline.scan import dkim, dmarc, mx, providers, spf
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus, Question, Replies, Reply
+
+# A change of the catalogue changes signals as a change of the code does
+SIGNALS_VERSION: Final = f"1-{hashlib.sha256(providers.CATALOGUE_PATH.read_bytes()).hexdigest()[:12]}"
+
+_MOST_ROUNDS: Final = 16
+_NOTHING_BELOW: Final = frozenset(LookupStatus) - {LookupStatus.answer, LookupStatus.nodata}
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What a scan says of a domain. A state ``unknown`` means that a look-up failed: neither present nor absent.
+
+    ``provider`` runs the mailboxes, ``gateway`` filters in front of them; ``evidence`` gives the reasons in words.
+    ``spf_all`` is the qualifier of ``all`` (``-``, ``~``, ``?``, ``+``). ``dmarc_policy`` is the effective one;
+    ``dmarc_pct`` the published percentage, information only. ``undetermined`` names the signals that failed look-ups
+    left open: ``mx``, ``spf``, ``dkim``, ``dmarc``, ``ns``, and ``provider`` where the MX is known but what stands
+    behind it could not be asked. ``warnings`` are sentences that begin with the signal's name.
+    """
+
+    provider: providers.Provider
+    gateway: str | None
+    confidence: providers.Confidence
+    evidence: tuple[str, ...]
+    local_hoster: str | None
+    tenant_size: str | None
+    mx_state: mx.MxState
+    mx_hosts: tuple[str, ...]
+    spf_state: spf.SpfState
+    spf_record: str | None
+    spf_includes: int | None
+    spf_all: str | None
+    dkim_state: dkim.DkimState
+    dkim_selectors: tuple[str, ...]
+    dmarc_state: dmarc.DmarcState
+    dmarc_policy: dmarc.Policy | None
+    dmarc_record: str | None
+    dmarc_pct: int | None
+    name_servers: tuple[str, ...]
+    undetermined: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Literal["complete", "partial"]:
+        """``partial`` when a failed look-up left a signal open, so that the scan is worth repeating."""
+        return "partial" if self.undetermined else "complete"
+
+
+@dataclass(frozen=True)
+class DomainScan:
+    """A scanned domain: every reply, in the order of the questions, and the signals derived from them."""
+
+    domain: str
+    replies: tuple[Reply, ...]
+    signals: Signals
+
+
+# Fields that stand or fall together when a look-up fails
+_FIELDS: Final = {
+    "mx": ("mx_state", "mx_hosts"),
+    "provider": ("provider", "gateway", "confidence", "evidence", "local_hoster", "tenant_size"),
+    "spf": ("spf_state", "spf_record", "spf_includes", "spf_all"),
+    "dkim": ("dkim_state", "dkim_selectors"),
+    "dmarc": ("dmarc_state", "dmarc_policy", "dmarc_record", "dmarc_pct"),
+    "ns": ("name_servers",),
+}
+
+
+def derive_signals(domain: str, replies: Sequence[Reply]) -> Signals:
+    """The signals of a domain from the replies of its scan, fresh or stored."""
+    known = _by_question(replies)
+    hosts = mx.read_mx(known.get((domain, "MX")))
+    sender = spf.read_spf(domain, known)
+    keys = dkim.read_dkim(domain, known)
+    policy = dmarc.read_dmarc(domain, known)
+    servers = known.get((domain, "NS"))
+    names = servers.records if servers else ()
+    decision = providers.decide_provider(domain, hosts, sender.targets, names, known, providers.catalogue())
+    is_open = {
+        "mx": hosts.state == "unknown",
+        "spf": sender.state == "unknown",
+        "dkim": keys.state == "unknown",
+        "dmarc": policy.state == "unknown",
+        "ns": servers is None or not servers.status.known,
+        "provider": decision.open and hosts.state != "unknown",
+    }
+    return Signals(
+        provider=decision.provider,
+        gateway=decision.gateway,
+        confidence=decision.confidence,
+        evidence=decision.evidence,
+        local_hoster=decision.local_hoster,
+        tenant_size=decision.tenant_size,
+        mx_state=hosts.state,
+        mx_hosts=hosts.hosts,
+        spf_state=sender.state,
+        spf_record=sender.record,
+        spf_includes=sender.includes,
+        spf_all=sender.all_qualifier,
+        dkim_state=keys.state,
+        dkim_selectors=keys.selectors,
+        dmarc_state=policy.state,
+        dmarc_policy=policy.policy,
+        dmarc_record=policy.record,
+        dmarc_pct=policy.pct,
+        name_servers=names,
+        undetermined=tuple(name for name, value in is_open.items() if value),
+        warnings=(*hosts.warnings, *sender.warnings, *keys.warnings, *policy.warnings),
+    )
+
+
+def open_questions(domain: str, replies: Sequence[Reply]) -> list[Question]:
+    """What is worth asking next about a domain; empty when the scan is done.
+
+    First MX, TXT, DMARC and NS, and then only what those leave open: the names that SPF includes, the parents' DMARC
+    records, the aliases that give away the mailboxes behind a gateway, and DKIM selectors from the likeliest on. A
+    question that was asked is not asked again, whatever came of it.
+    """
+    known = _by_question(replies)
+    first = [(domain, "MX"), (domain, "TXT"), (f"_dmarc.{domain}", "TXT"), (domain, "NS")]
+    if missing := [question for question in first if question not in known]:
+        return missing
+    if known[(domain, "MX")].status is LookupStatus.nxdomain:
+        # nothing exists below a name that does not exist (RFC 8020)
+        return []
+    rules = providers.catalogue()
+    hosts = mx.read_mx(known[(domain, "MX")])
+    questions = spf.open_spf_questions(domain, known) + dmarc.open_dmarc_questions(domain, known)
+    if providers.evidence_is_open(hosts, domain, rules):
+        questions.append((f"autodiscover.{domain}", "CNAME"))
+        aliased = {service: rules.selectors[service] for service in rules.dkim_targets.values()}
+        questions += [(f"{selectors[0]}._domainkey.{domain}", "CNAME") for selectors in aliased.values() if selectors]
+    questions += _open_dkim_questions(domain, hosts, known, rules)
+    return [question for question in dict.fromkeys(questions) if question not in known]
+
+
+def _open_dkim_questions(domain: str, hosts: mx.Mx, known: Replies, rules: providers.Catalogue) -> list[Question]:
+    sender = spf.read_spf(domain, known)
+    decision = providers.decide_provider(domain, hosts, sender.targets, (), known, rules)
+    services = rules.spf_services(sender.targets)
+    likely: list[str] = [decision.provider] if decision.provider in rules.selectors else []
+    likely = likely or [name for name in services if name in rules.mailbox_names]
+    own = [selector for name in likely for selector in rules.selectors[name]]
+    rest = [selector for name in services for selector in rules.selectors[name]]
+
+    def questions(selectors: Sequence[str]) -> list[Question]:
+        return [(f"{selector}._domainkey.{domain}", "TXT") for selector in selectors]
+
+    probe = (f"_domainkey.{domain}", "TXT")
+    for stage in (questions(own[:1]), [*questions(own), probe], questions([*rest, *rules.generic_selectors])):
+        if missing := [question for question in stage if question not in known]:
+            return missing
+        if dkim.read_dkim(domain, known).state == "found":
+            return []
+        if probe in known and known[probe].status in _NOTHING_BELOW:
+            return []
+    if dkim.read_dkim(domain, known).state == "unknown_selector":
+        # an alias that points nowhere makes _domainkey exist without any key
+        return [(name, "CNAME") for name, _ in questions(own)]
+    return []
+
+
+async def scan_domains(
+    domains: Sequence[str], client: DnsClient, on_done: Callable[[DomainScan], None] | None = None
+) -> list[DomainScan]:
+    """Scan domains, and return their scans in the order given.
+
+    A domain that stands twice is scanned once, and a name that several domains lead to (an SPF include, a parent's
+    DMARC record) is asked once. ``on_done`` is called in this thread with each scan as it is finished, once for each
+    different domain; what it raises ends the scan, inside an ``ExceptionGroup``.
+    """
+    plain = [domain.strip().rstrip(".").lower() for domain in domains]
+    waiting = iter(dict.fromkeys(plain))
+    shared: dict[Question, asyncio.Task[list[Reply]]] = {}
+    done: dict[str, DomainScan] = {}
+
+    async def work() -> None:
+        for domain in waiting:
+            done[domain] = await _scan_domain(domain, client, shared)
+            if on_done:
+                on_done(done[domain])
+
+    # the workers share one iterator, so that a long list of domains never becomes as many tasks
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(len(plain), client.in_flight)):
+            group.create_task(work())
+    return [done[domain] for domain in plain]
+
+
+def scan(
+    domains: Sequence[str], dns_settings: DnsSettings, on_done: Callable[[DomainScan], None] | None = None
+) -> list[DomainScan]:
+    """``scan_domains`` for code that is not asynchronous, with a client of its own."""
+
+    async def run() -> list[DomainScan]:
+        async with DnsClient(dns_settings) as client:
+            return await scan_domains(domains, client, on_done)
+
+    return asyncio.run(run())
+
+
+async def _scan_domain(domain: str, client: DnsClient, shared: dict[Question, asyncio.Task[list[Reply]]]) -> DomainScan:
+    replies: list[Reply] = []
+    for _ in range(_MOST_ROUNDS):
+        questions = open_questions(domain, replies)
+        if not questions:
+            break
+        own = [question for question in questions if f".{question[0]}".endswith(f".{domain}")]
+        others = [question for question in questions if question not in own]
+        for question in others:
+            if question not in shared:
+                shared[question] = asyncio.create_task(client.lookup_many([question]))
+        replies += await client.lookup_many(own)
+        for question in others:
+            replies += await shared[question]
+    return DomainScan(domain, tuple(replies), derive_signals(domain, replies))
+
+
+def keep_last_good(new: Signals, old: Signals | None) -> tuple[Signals, tuple[str, ...]]:
+    """Fill what failed look-ups left open with the values of an earlier scan.
+
+    Returns the signals to store and the names of those that were kept from ``old`` (as in ``undetermined``, which
+    stays as it is: the scan is still partial). The provider goes with the MX: it is kept when the MX is, and when
+    the MX hosts are the same as before but what stands behind them could not be asked.
+    """
+    if old is None:
+        return new, ()
+    unknown = {
+        "mx": old.mx_state == "unknown",
+        "provider": old.confidence == "none" or (new.mx_state != "unknown" and new.mx_hosts != old.mx_hosts),
+        "spf": old.spf_state == "unknown",
+        "dkim": old.dkim_state == "unknown",
+        "dmarc": old.dmarc_state == "unknown",
+        "ns": not old.name_servers,
+    }
+    kept = tuple(name for name in new.undetermined if not unknown[name])
+    names = (*kept, "provider") if "mx" in kept else kept
+    return replace(new, **{field: getattr(old, field) for name in names for field in _FIELDS[name]}), kept
+
+
+def _by_question(replies: Sequence[Reply]) -> dict[Question, Reply]:
+    return {(reply.name, reply.rtype): reply for reply in replies}
