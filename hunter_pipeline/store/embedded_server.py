@@ -203,9 +203,10 @@ def start_server(files: ServerFiles, account: Account | None) -> None:
     previous = read_postmaster(files)
     if previous is not None:
         _remove_socket_directory(previous)
-    # No process of this server lives, so its id in the file may belong to a stranger by now. PostgreSQL would take
-    # that one for the server and refuse to start.
+    # No process of this server lives, so its id in these files may belong to a stranger by now, or to a zombie that the
+    # first process of a container does not reap. PostgreSQL would take that one for the server and refuse to start.
     files.pid_file.unlink(missing_ok=True)
+    (files.data / f"{_SOCKET_NAME}.lock").unlink(missing_ok=True)
     if files.log.exists() and files.log.stat().st_size > _LOG_LIMIT_BYTES:
         files.log.replace(files.log.with_suffix(".log.1"))
     settings = {**_SETTINGS, "unix_socket_directories": str(_socket_directory(files, account))}

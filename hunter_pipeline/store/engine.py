@@ -235,9 +235,8 @@ def _try_connect(url: URL) -> OperationalError | None:
 def _create_when_missing(administrative: URL, name: str, setting: str) -> bool:
     """Create the database unless it exists; whether it was missing."""
     engine = _administrative_engine(administrative)
-    quoted = engine.dialect.identifier_preparer.quote_identifier(name)
     # template0 is never connected to, which would block the copy, and lets the encoding be chosen.
-    statement = f"CREATE DATABASE {quoted} TEMPLATE template0 ENCODING 'UTF8'"
+    statement = f"CREATE DATABASE {_quoted(name)} TEMPLATE template0 ENCODING 'UTF8'"
     try:
         with engine.connect() as connection:
             # One creator at a time, so that the others find the database instead of an error.
@@ -253,14 +252,18 @@ def _create_when_missing(administrative: URL, name: str, setting: str) -> bool:
         if code in (_DUPLICATE_DATABASE, _UNIQUE_VIOLATION):
             return True
         if code == _INSUFFICIENT_PRIVILEGE:
-            user = engine.dialect.identifier_preparer.quote_identifier(administrative.username or "<role>")
             raise DatabaseUnavailable(
                 f"The database {name} is missing on {describe(_render(administrative))} and may not be created. "
-                f"Have an administrator run: {statement} OWNER {user};"
+                f"Have an administrator run: {statement} OWNER {_quoted(administrative.username or 'role')};"
             ) from error
         raise DatabaseUnavailable(_explanation(administrative, error, setting)) from error
     finally:
         engine.dispose()
+
+
+def _quoted(identifier: str) -> str:
+    # Not the dialect's own quoting: that doubles percent signs, for statements with parameters.
+    return '"' + identifier.replace('"', '""') + '"'
 
 
 def _administrative_engine(url: URL) -> Engine:

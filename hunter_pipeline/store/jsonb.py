@@ -91,7 +91,7 @@ def _with_every_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_nesting(value: object) -> None:
     """Raise when the value has too many levels. Without recursion, so that the stack cannot end before the limit."""
     level = [value]
-    for _ in range(MAX_NESTING + 1):
+    for _ in range(MAX_NESTING):
         below: list[object] = []
         for each in level:
             if isinstance(each, Mapping):

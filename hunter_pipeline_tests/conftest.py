@@ -1,0 +1,88 @@
+"""Fixtures that many tests share: a PostgreSQL server for the session, and a fresh migrated database for each test.
+
+The server is the embedded one, in a directory of its own; nothing of the developer's HUNTER_HOME is touched. With
+pytest-xdist each worker has its own server.
+"""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from hunter_pipeline.store.embedded import release_embedded, start_embedded
+from hunter_pipeline.store.engine import make_engine
+from hunter_pipeline_tests.sandbox_fixtures import sandbox
+
+__all__ = ["sandbox"]
+
+_TEMPLATE = "hunter_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def pg_server_url() -> Iterator[str]:
+    """URL of the maintenance database of a server that lives as long as the session."""
+    home = Path(tempfile.mkdtemp(prefix="hunter-test-"))
+    url = start_embedded(home)
+    # Tests need no data after a crash of the machine.
+    _administer(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    yield url
+    release_embedded(home)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(pg_server_url: str) -> str:
+    """Name of a database with the newest schema and no rows, to copy from."""
+    # Imported here, so that tests without a database do not pay for Alembic.
+    from hunter_pipeline.store.migrate import upgrade
+
+    _administer(pg_server_url, f"CREATE DATABASE {_TEMPLATE}")
+    upgrade(_url_of(pg_server_url, _TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def empty_database_url(pg_server_url: str) -> Iterator[str]:
+    """URL of a database without any table, for one test."""
+    yield from _database(pg_server_url, "template0")
+
+
+@pytest.fixture
+def database_url(pg_server_url: str, migrated_template: str) -> Iterator[str]:
+    """URL of a database with the newest schema and no rows, for one test."""
+    yield from _database(pg_server_url, migrated_template)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """The product's engine on `database_url`."""
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+def _database(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _administer(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _url_of(server_url, name)
+    _administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _url_of(server_url: str, name: str) -> str:
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def _administer(server_url: str, *statements: str) -> None:
+    engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+    finally:
+        engine.dispose()
