@@ -1,8 +1,7 @@
 """Pages, retries and where the token goes, over real HTTPS."""
 
 import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import pytest
 import structlog
-import trustme
 
 from hunter_pipeline.partner_center import client as client_module
 from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.partner_center.errors import ApiError, NetworkError, PartnerCenterError, UnreadablePage
-from hunter_pipeline.sandbox.https_server import HttpsServer, Request, Response, json_response
+from hunter_pipeline.sandbox.https_server import Response, json_response
+from hunter_pipeline_tests.integration.partner_center.scripted_server import Script
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TOKEN = "the-access-token"
@@ -34,41 +33,6 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.time += timedelta(seconds=seconds)
-
-
-class Script:
-    """An HTTPS server that gives the answers that a test has queued, and keeps the requests."""
-
-    def __init__(self, folder: Path) -> None:
-        authority = trustme.CA()
-        self.ca_file = folder / "ca.pem"
-        authority.cert_pem.write_to_path(str(self.ca_file))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-        self.requests: list[Request] = []
-        self.answers: list[Response | None] = []
-        self.server = HttpsServer(self._answer, context)
-        self.base_url = f"https://127.0.0.1:{self.server.port}"
-
-    def _answer(self, request: Request) -> Response | None:
-        self.requests.append(request)
-        return self.answers.pop(0)
-
-    def page(self, *items: dict[str, Any], link: object = None) -> None:
-        self.answers.append(json_response(200, {"value": items, **({"@odata.nextLink": link} if link else {})}))
-
-    @property
-    def targets(self) -> list[str]:
-        return [request.target for request in self.requests]
-
-
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    script = Script(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(script.ca_file))
-    script.server.start()
-    yield script
-    script.server.stop()
 
 
 @pytest.fixture
