@@ -1,0 +1,383 @@
+"""The lead list: every company domain that has a lead, ranked, filtered, one page or all of them.
+
+Belongs here: the queries that the web pages, the API, the exports and `hunter leads` share. Does not belong
+here: how a lead is shown. A page is found by its sort keys (keyset), never by an offset: it costs the same
+anywhere in the list and rows that arrive meanwhile neither repeat nor hide others.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, get_args
+
+from sqlalchemy import Connection, Row, text
+
+ReferralType = Literal["co-sell", "marketplace", "solution-provider"]
+ReferralTypeFilter = Literal["co-sell", "marketplace", "solution-provider", "none"]
+SortName = Literal[
+    "rank",
+    "score",
+    "-score",
+    "company",
+    "-company",
+    "domain",
+    "-domain",
+    "deal_value",
+    "-deal_value",
+    "expires",
+    "-expires",
+    "synced",
+    "-synced",
+]
+"""`rank` is category, then score from high to low, then domain. Elsewhere `-` means from high to low."""
+
+SORTS: tuple[SortName, ...] = get_args(SortName)
+UNSCORED = "unscored"
+"""Value of the category filter for leads that have no score yet."""
+
+MAX_PAGE = 200
+_STREAM_ROWS = 1000
+
+
+class InvalidCursor(ValueError):  # noqa: N818 - the name says what is the case
+    """A cursor that this list did not hand out, or that belongs to another sort order."""
+
+
+@dataclass(frozen=True)
+class LeadFilter:
+    """Which leads; None does not restrict.
+
+    :param referral_type: type of the lead's referrals; `none` for leads where it cannot be told.
+    :param category: P1 to P6, or `unscored`.
+    :param min_score: lowest score, included; leads without a score are out.
+    :param max_score: highest score, included; leads without a score are out.
+    :param text: part of the company's name or of the domain, in any case.
+    :param domain: exactly this domain.
+    """
+
+    referral_type: ReferralTypeFilter | None = None
+    segment: str | None = None
+    provider: str | None = None
+    category: str | None = None
+    min_score: int | None = None
+    max_score: int | None = None
+    text: str | None = None
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class Lead:
+    """One company domain with at least one referral; everything from the score is None until it is scored.
+
+    :param referral_type: best type of its referrals; None when it cannot be told.
+    :param referrals: number of its referrals.
+    :param deal_value: sum over its open referrals; None when there is none or in several currencies.
+    :param currencies: ISO 4217 codes of the open deal values, sorted.
+    :param expires_at: earliest expiry of an open referral.
+    :param last_synced_at: when one of its referrals last changed here.
+    """
+
+    domain: str
+    company_name: str | None
+    provider: str | None
+    azure_tenant_id: str | None
+    score: int | None
+    segment: str | None
+    reason: str | None
+    priority_score: int | None
+    technical_heat: str | None
+    commercial_segment: str | None
+    commercial_heat: str | None
+    category: str | None
+    category_label: str | None
+    referral_type: str | None
+    referrals: int
+    open_referrals: int
+    deal_value: Decimal | None
+    currencies: tuple[str, ...]
+    expires_at: datetime | None
+    last_synced_at: datetime | None
+    scored_at: datetime | None
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of `deal_value`; None when there is none or there are several."""
+        return self.currencies[0] if len(self.currencies) == 1 else None
+
+
+@dataclass(frozen=True)
+class LeadPage:
+    """A page of leads and the cursors of its neighbours; None: there is no such page."""
+
+    leads: tuple[Lead, ...]
+    next: str | None
+    previous: str | None
+
+
+@dataclass(frozen=True)
+class _Key:
+    expression: str
+    descending: bool
+    sql_type: str
+    parse: Callable[[str], object]
+
+
+_RANK = (_Key("s.category", False, "text", str), _Key("s.score", True, "smallint", int))
+_COLUMNS: dict[str, tuple[str, str, Callable[[str], object]]] = {
+    "score": ("s.score", "smallint", int),
+    "company": ("lower(c.canonical_name)", "text", str),
+    "domain": ("c.domain", "text", str),
+    "deal_value": ("r.deal_value", "numeric", Decimal),
+    "expires": ("r.expires_at", "timestamptz", datetime.fromisoformat),
+    "synced": ("r.last_synced_at", "timestamptz", datetime.fromisoformat),
+}
+
+_TYPE_BEFORE_SCORING = """(SELECT t.referral_type FROM partner_center_referrals t
+    WHERE t.domain = c.domain AND t.referral_type IS NOT NULL ORDER BY t.is_open DESC, t.referral_type LIMIT 1)"""
+
+_DEALS = "FILTER (WHERE t.is_open AND t.deal_value IS NOT NULL)"
+_FACTS = {
+    "referrals": "count(*)",
+    "open_referrals": "count(*) FILTER (WHERE t.is_open)",
+    "deal_value": f"CASE WHEN min(coalesce(t.currency, '')) {_DEALS} = max(coalesce(t.currency, '')) {_DEALS}"
+    f" THEN sum(t.deal_value) {_DEALS} END",
+    "currencies": f"array_remove(array_agg(DISTINCT t.currency) {_DEALS}, NULL)",
+    "expires_at": "min(t.expires_at) FILTER (WHERE t.is_open)",
+    "last_synced_at": "max(t.synced_at)",
+}
+"""What a lead's referrals add up to, column by column."""
+
+_FIELDS = f"""c.domain, c.canonical_name AS company_name, c.provider, c.azure_tenant_id, s.score, s.segment, s.reason,
+    s.priority_score, s.technical_heat, s.commercial_segment, s.commercial_heat, s.category, s.category_label,
+    CASE WHEN s.domain IS NOT NULL THEN s.referral_type ELSE {_TYPE_BEFORE_SCORING} END AS referral_type,
+    r.referrals, r.open_referrals, r.deal_value, r.currencies, r.expires_at, r.last_synced_at, s.scored_at"""
+_NAMES = tuple(field.name for field in fields(Lead))
+
+_BASE = "FROM companies c LEFT JOIN lead_scores s ON s.domain = c.domain"
+_IS_LEAD = "EXISTS (SELECT FROM raw_leads l WHERE l.domain = c.domain)"
+
+
+def list_leads(
+    connection: Connection,
+    lead_filter: LeadFilter | None = None,
+    sort: SortName = "rank",
+    limit: int = 50,
+    after: str | None = None,
+    before: str | None = None,
+) -> LeadPage:
+    """One page of the lead list. Leads without a value to sort by stand last, by domain.
+
+    :param lead_filter: None: all leads.
+    :param limit: number of leads, 1 to `MAX_PAGE`.
+    :param after: cursor from `LeadPage.next`; the page that follows it.
+    :param before: cursor from `LeadPage.previous`; the page that ends before it. Not together with `after`.
+    :raises InvalidCursor: the cursor is none of this sort order.
+    """
+    if not 1 <= limit <= MAX_PAGE:
+        raise ValueError(f"limit must be 1 to {MAX_PAGE}, not {limit}")
+    if after is not None and before is not None:
+        raise InvalidCursor("give either a cursor to follow or one to stop before, not both")
+    lead_filter = lead_filter or LeadFilter()
+    backwards = before is not None
+    keys = _keys(sort)
+    cursor = after if after is not None else before
+    unset, values = _decode(cursor, sort, keys) if cursor is not None else (backwards, None)
+    # Leads that have the sort key and leads that lack it are two lists, one after the other: either is in the
+    # order of an index, and together they would not be.
+    rows: list[tuple[Row[Any], bool]] = []
+    order = [False, True] if not backwards else [True, False]
+    for without in order[order.index(unset) :]:
+        missing = limit + 1 - len(rows)
+        if missing > 0:
+            found = _page(connection, lead_filter, keys, without, values, backwards, missing)
+            rows += [(row, without) for row in found]
+        values = None
+    more = len(rows) > limit
+    rows = rows[:limit]
+    if backwards:
+        rows.reverse()
+    has_next = more if not backwards else cursor is not None
+    has_previous = more if backwards else cursor is not None
+    return LeadPage(
+        tuple(_lead(row) for row, _ in rows),
+        _encode(*rows[-1], sort) if rows and has_next else None,
+        _encode(*rows[0], sort) if rows and has_previous else None,
+    )
+
+
+def iter_leads(
+    connection: Connection, lead_filter: LeadFilter | None = None, sort: SortName = "rank"
+) -> Iterator[Lead]:
+    """Every lead in order, streamed by a server-side cursor as one snapshot; memory stays flat.
+
+    The connection is busy until the iterator ends.
+    """
+    keys = _keys(sort)
+    where, parameters = _conditions(lead_filter or LeadFilter())
+    order = ", ".join(f"{key.expression} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in keys)
+    statement = text(
+        f"SELECT {_FIELDS} {_BASE} JOIN ({_facts_of_all(*_FACTS)}) r ON r.domain = c.domain"
+        f" WHERE {where} ORDER BY {order}, c.domain"
+    )
+    options = {"yield_per": _STREAM_ROWS}
+    for row in connection.execute(statement, parameters, execution_options=options):
+        yield _lead(row)
+
+
+def count_leads(connection: Connection, lead_filter: LeadFilter | None = None) -> int:
+    """How many leads pass the filter."""
+    where, parameters = _conditions(lead_filter or LeadFilter())
+    found: int = connection.execute(
+        text(f"SELECT count(*) {_BASE} WHERE {where}"),
+        parameters,
+    ).scalar_one()
+    return found
+
+
+def get_lead(connection: Connection, domain: str) -> Lead | None:
+    """The lead of a domain (ASCII, lower case); None when there is none."""
+    leads = list_leads(connection, LeadFilter(domain=domain), "domain", 1).leads
+    return leads[0] if leads else None
+
+
+def _keys(sort: SortName) -> tuple[_Key, ...]:
+    if sort == "rank":
+        return _RANK
+    expression, sql_type, parse = _COLUMNS[sort.removeprefix("-")]
+    return (_Key(expression, sort.startswith("-"), sql_type, parse),)
+
+
+def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
+    conditions = [_IS_LEAD]
+    parameters: dict[str, Any] = {}
+
+    def add(condition: str, **values: object) -> None:
+        conditions.append(condition)
+        parameters.update(values)
+
+    if lead_filter.referral_type is not None:
+        wanted = None if lead_filter.referral_type == "none" else lead_filter.referral_type
+        test = "IS NULL" if wanted is None else "= :referral_type"
+        conditions.append(
+            f"((s.domain IS NOT NULL AND s.referral_type {test})"
+            f" OR (s.domain IS NULL AND {_TYPE_BEFORE_SCORING} {test}))"
+        )
+        parameters |= {} if wanted is None else {"referral_type": wanted}
+    if lead_filter.segment is not None:
+        add("s.segment = :segment", segment=lead_filter.segment)
+    if lead_filter.provider is not None:
+        add("c.provider = :provider", provider=lead_filter.provider)
+    if lead_filter.category == UNSCORED:
+        add("s.domain IS NULL")
+    elif lead_filter.category is not None:
+        add("s.category = :category", category=lead_filter.category)
+    if lead_filter.min_score is not None:
+        add("s.score >= :min_score", min_score=lead_filter.min_score)
+    if lead_filter.max_score is not None:
+        add("s.score <= :max_score", max_score=lead_filter.max_score)
+    if lead_filter.text:
+        pattern = "%" + lead_filter.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        add("(c.domain ILIKE :text OR c.canonical_name ILIKE :text)", text=pattern)
+    if lead_filter.domain is not None:
+        add("c.domain = :domain", domain=lead_filter.domain)
+    # What PostgreSQL cannot hold is in no row either.
+    if not all(_fits(value) for value in parameters.values()):
+        return "false", {}
+    return " AND ".join(conditions), parameters
+
+
+def _page(
+    connection: Connection,
+    lead_filter: LeadFilter,
+    keys: Sequence[_Key],
+    without: bool,
+    values: Sequence[object] | None,
+    backwards: bool,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    where, parameters = _conditions(lead_filter)
+    own = () if without else tuple(keys)
+    ordered = (*own, _Key("c.domain", False, "text", str))
+    where += f" AND {keys[0].expression} IS {'NULL' if without else 'NOT NULL'}"
+    if values is not None:
+        where += " AND " + _beyond(ordered, backwards)
+        parameters |= {f"k{number}": value for number, value in enumerate(values)}
+    directions = ["DESC" if key.descending is not backwards else "ASC" for key in ordered]
+    order = ", ".join(f"{key.expression} {way}" for key, way in zip(ordered, directions, strict=True))
+    outer = ", ".join(f"page.k{number} {way}" for number, way in enumerate(directions))
+    wanted = ", ".join(f"{key.expression} AS k{number}" for number, key in enumerate(ordered))
+    needed = [key.expression.removeprefix("r.") for key in keys if key.expression.startswith("r.")]
+    facts = f"LEFT JOIN ({_facts_of_all(*needed)}) r ON r.domain = c.domain" if needed else ""
+    # The facts of a page's leads are added up after the page is cut, not for the whole list.
+    return connection.execute(
+        text(
+            f"SELECT {_FIELDS}, page.* FROM"  # noqa: S608 - constants of this module
+            f" (SELECT {wanted} {_BASE} {facts} WHERE {where} ORDER BY {order} LIMIT :limit) page"
+            f" JOIN companies c ON c.domain = page.k{len(ordered) - 1} LEFT JOIN lead_scores s ON s.domain = c.domain"
+            f" CROSS JOIN LATERAL (SELECT {_columns(_FACTS)} FROM partner_center_referrals t"
+            f" WHERE t.domain = c.domain) r ORDER BY {outer}"
+        ),
+        {**parameters, "limit": limit},
+    ).all()
+
+
+def _columns(names: Iterable[str]) -> str:
+    return ", ".join(f"{_FACTS[name]} AS {name}" for name in names)
+
+
+def _facts_of_all(*names: str) -> str:
+    return (
+        f"SELECT t.domain, {_columns(names)} FROM partner_center_referrals t"  # noqa: S608 - constants of this module
+        " WHERE t.domain IS NOT NULL GROUP BY t.domain"
+    )
+
+
+def _beyond(keys: Sequence[_Key], backwards: bool) -> str:
+    """The condition of rows that follow the cursor's values `k0`, `k1`, ... in the order of `keys`."""
+    condition = ""
+    for number, key in reversed(list(enumerate(keys))):
+        sign = "<" if key.descending is not backwards else ">"
+        value = f"CAST(:k{number} AS {key.sql_type})"
+        strict = f"{key.expression} {sign} {value}"
+        condition = f"({strict} OR ({key.expression} = {value} AND {condition}))" if condition else strict
+    return condition
+
+
+def _encode(row: Row[Any], unset: bool, sort: SortName) -> str:
+    values = row[len(_NAMES) :]
+    texts = [value.isoformat() if isinstance(value, datetime) else str(value) for value in values]
+    return base64.urlsafe_b64encode(json.dumps([sort, unset, texts]).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, sort: SortName, keys: Sequence[_Key]) -> tuple[bool, list[object]]:
+    try:
+        decoded = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        found, unset, texts = decoded
+        parsers = ([] if unset else [key.parse for key in keys]) + [str]
+        if found != sort or not isinstance(unset, bool) or not all(isinstance(each, str) for each in texts):
+            raise ValueError
+        values = [parse(each) for parse, each in zip(parsers, texts, strict=True)]
+        if not all(_fits(value) for value in values):
+            raise ValueError
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        raise InvalidCursor("this is no cursor of this list in this sort order; start again without it") from None
+    return unset, values
+
+
+def _fits(value: object) -> bool:
+    """Whether PostgreSQL can take a value that a cursor or a filter holds."""
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, Decimal):
+        return value.is_finite() and abs(value.adjusted()) < 1000
+    return not isinstance(value, int) or -32768 <= value <= 32767
+
+
+def _lead(row: Row[Any]) -> Lead:
+    values: dict[str, Any] = dict(zip(_NAMES, row[: len(_NAMES)], strict=True))
+    return Lead(**{**values, "currencies": tuple(values["currencies"] or ())})
