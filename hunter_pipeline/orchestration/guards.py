@@ -4,8 +4,6 @@ Belongs here: the question whether a sync is under way, and the expiry of one th
 same answers serve the schedule, the sensor, the command line and the API.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import dagster as dg

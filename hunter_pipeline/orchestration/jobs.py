@@ -1,7 +1,5 @@
 """The jobs: which assets run together, and how."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from hunter_pipeline.orchestration.assets.referrals import (

@@ -4,8 +4,6 @@ Belongs here: definition metadata taken from the tables, and the turning of a st
 metadata and of its errors into Dagster failures. Does not belong here: any number that is not in the report.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

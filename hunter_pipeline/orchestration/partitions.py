@@ -4,8 +4,6 @@ A partition is a day (UTC) of the referrals' update time. Today is a partition t
 sync takes updates of the running day.
 """
 
-from __future__ import annotations
-
 from datetime import date
 
 import dagster as dg

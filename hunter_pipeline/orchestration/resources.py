@@ -5,8 +5,6 @@ are read when a run or a tick needs them, so loading the definitions touches not
 resource configuration, and switching the flag needs no reload.
 """
 
-from __future__ import annotations
-
 import dagster as dg
 from sqlalchemy import Engine
 

@@ -4,8 +4,6 @@ Both ask the same question and give the same request or the same reason to skip.
 tick reads one indexed row. The watermark is in Hunter's database, so losing Dagster's costs nothing.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import dagster as dg

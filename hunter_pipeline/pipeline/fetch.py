@@ -132,7 +132,7 @@ def _keep_page(
     for key, row in rows.items():
         if key not in known and needs_detail(row["payload"]):
             _complete(source, row, tally)
-    kept, refused = _write_versions(connection, context, list(rows.values()))
+    kept, refused = _write_versions(connection, list(rows.values()))
     failures += refused
     _write_items(connection, context, [row["referral_id"] for row in rows.values()] + [f.item_key for f in failures])
     record_failures(connection, context, STAGE, FETCH_VERSION, failures)
@@ -192,7 +192,7 @@ def _complete(source: ReferralSource, row: dict[str, Any], tally: _Tally) -> Non
         if not error.transient and getattr(error, "status", None) != 404:
             raise
         return
-    if isinstance(item.value, dict) and item.value.get("id") == row["referral_id"]:
+    if isinstance(item.value, dict) and referral_id_of(item.value) == row["referral_id"]:
         held = to_jsonb(item.value)
         row |= {"payload": held.payload, "payload_original": held.original, "payload_form": "detail"}
         tally.details += 1
@@ -225,7 +225,7 @@ def _retry_details(connection: Connection, context: StageContext, source: Referr
 
 
 def _write_versions(
-    connection: Connection, context: StageContext, rows: Sequence[Mapping[str, Any]]
+    connection: Connection, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[list[Mapping[str, Any]], list[Failure]]:
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
         statement = insert(raw).values([dict(row) for row in batch])
@@ -275,13 +275,7 @@ def _write_lineage(connection: Connection, context: StageContext, rows: Sequence
                 "referral_id": referral_id,
                 "stage": STAGE,
                 "input": "Partner Center referrals API",
-                "decision": "kept a new version"
-                + (", fetched one by one because the list lacks the contacts" if row["payload_form"] == "detail" else "")
-                + (
-                    ", with characters that JSONB cannot hold replaced (exact text kept beside it)"
-                    if row["payload_original"] is not None
-                    else ""
-                ),
+                "decision": _decision(row),
                 "row_key": f"version {row['content_hash'][:12]}",
                 "code_version": FETCH_VERSION,
                 "run_id": context.run_id,
@@ -290,3 +284,13 @@ def _write_lineage(connection: Connection, context: StageContext, rows: Sequence
             for referral_id, row in latest.items()
         ],
     )
+
+
+def _decision(row: Mapping[str, Any]) -> str:
+    parts = ["kept a new version"]
+    if row["payload_form"] != "list":
+        state = "fetched" if row["payload_form"] == "detail" else "still to be fetched"
+        parts.append(f"{state} one by one because the list lacks the contacts")
+    if row["payload_original"] is not None:
+        parts.append("with characters that JSONB cannot hold replaced (exact text kept beside it)")
+    return ", ".join(parts)

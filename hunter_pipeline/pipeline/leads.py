@@ -32,8 +32,9 @@ WITH changed AS (
     RETURNING external_id, domain, xmax = 0 AS is_new
 ), story AS (
     INSERT INTO referral_lineage (referral_id, stage, input, decision, row_key, code_version, run_id, recorded_at)
-    SELECT external_id, 'raw_leads', 'company domain ' || domain, CASE WHEN is_new THEN 'made a lead' ELSE 'updated the lead' END,
-        '{SOURCE}/' || external_id, '{LEADS_VERSION}', :run, :now
+    SELECT external_id, 'raw_leads', 'company domain ' || domain,
+        CASE WHEN is_new THEN 'made a lead' ELSE 'updated the lead' END, '{SOURCE}/' || external_id,
+        '{LEADS_VERSION}', :run, :now
     FROM changed
     {ON_CONFLICT}
 )
@@ -70,7 +71,8 @@ WITH wanted AS (
     FROM wanted w
     LEFT JOIN companies o USING (domain)
     LEFT JOIN domain_signals s USING (domain)
-    WHERE o.domain IS NULL OR (o.canonical_name, o.azure_tenant_id) IS DISTINCT FROM (coalesce(w.name, o.canonical_name), w.tenant)
+    WHERE o.domain IS NULL OR o.azure_tenant_id IS DISTINCT FROM w.tenant
+        OR o.canonical_name IS DISTINCT FROM coalesce(w.name, o.canonical_name)
         OR (w.tenant IS NOT NULL AND o.provider IS DISTINCT FROM 'M365')
     ON CONFLICT (domain) DO UPDATE SET canonical_name = coalesce(excluded.canonical_name, c.canonical_name),
         provider = excluded.provider, azure_tenant_id = excluded.azure_tenant_id, run_id = excluded.run_id,
@@ -85,7 +87,8 @@ WITH wanted AS (
         w.domain, '{LEADS_VERSION}', :run, :now
     FROM raw_leads l JOIN wanted w USING (domain) LEFT JOIN changed n USING (domain)
     WHERE l.source = '{SOURCE}' AND (n.domain IS NOT NULL OR NOT EXISTS (
-        SELECT FROM referral_lineage x WHERE x.referral_id = l.external_id AND x.stage = 'companies' AND x.row_key = l.domain))
+        SELECT FROM referral_lineage x
+        WHERE x.referral_id = l.external_id AND x.stage = 'companies' AND x.row_key = l.domain))
     {ON_CONFLICT}
 )
 SELECT count(*) FILTER (WHERE is_new) AS added, count(*) FILTER (WHERE NOT is_new) AS updated FROM changed

@@ -59,7 +59,8 @@ def record_lineage(connection: Connection, rows: Sequence[Mapping[str, Any]]) ->
         statement.on_conflict_do_update(
             index_elements=["referral_id", "stage", "run_id"],
             set_={
-                name: statement.excluded[name] for name in ("input", "decision", "row_key", "code_version", "recorded_at")
+                name: statement.excluded[name]
+                for name in ("input", "decision", "row_key", "code_version", "recorded_at")
             },
         )
     )

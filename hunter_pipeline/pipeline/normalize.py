@@ -94,7 +94,7 @@ def _decide(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict
                 "source": decision.source,
                 "found_at": decision.path,
                 "raw_text": decision.raw,
-                "skip_reason": decision.skip_reason,
+                "skip_reason": decision.skip_reason and decision.skip_reason.value,
                 "attempts": _attempts(decision),
                 "code_version": CODE_VERSION,
                 "run_id": context.run_id,
@@ -106,14 +106,18 @@ def _decide(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict
 
 def _attempts(decision: DomainDecision) -> list[dict[str, Any]]:
     return [
-        {"kind": each.kind, "path": each.path, "raw": each.raw, "domain": each.domain, "reason": each.reason}
+        {
+            "kind": each.kind,
+            "path": each.path,
+            "raw": each.raw,
+            "domain": each.domain,
+            "reason": each.reason and each.reason.value,
+        }
         for each in decision.attempts
     ]
 
 
-def _write(
-    connection: Connection, rows: Sequence[Mapping[str, Any]]
-) -> tuple[list[Mapping[str, Any]], list[Failure]]:
+def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Failure]]:
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
         statement = insert(normalized_domains).values([dict(row) for row in batch])
         connection.execute(
@@ -133,9 +137,7 @@ def _write(
 
 
 def _lineage(context: StageContext, row: Mapping[str, Any]) -> dict[str, Any]:
-    tried = "; ".join(
-        f"{each['path']}: {each['domain'] or each['reason']}" for each in row["attempts"]
-    )
+    tried = "; ".join(f"{each['path']}: {each['domain'] or each['reason']}" for each in row["attempts"])
     decision = (
         f"domain {row['domain']}, from the {row['source']} at {row['found_at']}"
         if row["domain"]

@@ -32,9 +32,9 @@ FROM companies c
 LEFT JOIN domain_signals s USING (domain)
 LEFT JOIN (
     SELECT domain,
-        jsonb_agg(DISTINCT referral_type ORDER BY referral_type) FILTER (WHERE is_open AND referral_type IS NOT NULL) AS open_types,
-        (array_agg(referral_type ORDER BY is_open DESC, referral_type) FILTER (WHERE referral_type IS NOT NULL))[1] AS referral_type
-    FROM partner_center_referrals WHERE domain IS NOT NULL GROUP BY domain
+        jsonb_agg(DISTINCT referral_type ORDER BY referral_type) FILTER (WHERE is_open) AS open_types,
+        (array_agg(referral_type ORDER BY is_open DESC, referral_type))[1] AS referral_type
+    FROM partner_center_referrals WHERE domain IS NOT NULL AND referral_type IS NOT NULL GROUP BY domain
 ) r USING (domain)
 WHERE s.domain IS NOT NULL OR c.azure_tenant_id IS NOT NULL
 """
@@ -49,7 +49,7 @@ CREATE TEMPORARY TABLE pending_scores ON COMMIT DROP AS
 SELECT f.domain, f.inputs, md5(f.inputs::text) AS inputs_hash
 FROM ({FACTS}) f LEFT JOIN lead_scores l USING (domain)
 WHERE l.inputs_hash IS DISTINCT FROM md5(f.inputs::text) OR l.rules_hash <> :rules
-"""
+"""  # noqa: S608 - a constant of this module
 
 CREATE_RESULTS = """
 CREATE TEMPORARY TABLE score_results (
@@ -81,7 +81,8 @@ WHERE (l.score, l.segment, l.category) IS DISTINCT FROM (r.score, r.segment, r.c
 
 WRITE_SCORES = """
 INSERT INTO lead_scores (domain, score, segment, reason, priority_score, technical_heat, commercial_segment,
-    commercial_heat, category, category_label, referral_type, breakdown, rules_hash, inputs, inputs_hash, run_id, scored_at)
+    commercial_heat, category, category_label, referral_type, breakdown, rules_hash, inputs, inputs_hash, run_id,
+    scored_at)
 SELECT p.domain, r.score, r.segment, r.reason, r.priority_score, r.technical_heat, r.commercial_segment,
     r.commercial_heat, r.category, r.category_label, p.inputs->>'referral_type', r.breakdown, :rules, p.inputs,
     p.inputs_hash, :run, :now
@@ -155,7 +156,9 @@ def score_leads(context: StageContext, rules: Rules, *, tenant_score: int, cosel
         results = [
             {
                 "inputs_hash": row.inputs_hash,
-                **_columns(score(score_inputs(row.inputs), rules, tenant_score=tenant_score, cosell_bonus=cosell_bonus)),
+                **_columns(
+                    score(score_inputs(row.inputs), rules, tenant_score=tenant_score, cosell_bonus=cosell_bonus)
+                ),
             }
             for row in distinct
         ]

@@ -47,7 +47,9 @@ def check_enabled(settings: Settings) -> None:
     :raises SettingsError: it is off.
     """
     if not settings.partner_center_enabled:
-        raise SettingsError("Partner Center integration is disabled; set HUNTER_PARTNER_CENTER_ENABLED=true to switch it on")
+        raise SettingsError(
+            "Partner Center integration is disabled; set HUNTER_PARTNER_CENTER_ENABLED=true to switch it on"
+        )
 
 
 def make_sign_in(settings: Settings, engine: Engine) -> SignIn:

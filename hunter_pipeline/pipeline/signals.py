@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.dialects.postgresql import insert
 
 from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT
 from hunter_pipeline.scan.dns import Reply
-from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, Signals, derive_signals
+from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, Signals, derive_signals, keep_last_good
 from hunter_pipeline.store.tables import domain_signals
 
 STAGE = "domain_signals"
@@ -69,8 +69,9 @@ def scan_domains(context: StageContext, scan: Scan) -> StageReport:
         due = list(connection.execute(text(DUE), {"now": context.clock()}).scalars())
         connection.commit()
         for start in range(0, len(due), SCAN_BATCH):
-            results = scan(due[start : start + SCAN_BATCH])
-            rows = [_row(context, result, _old(connection, result.domain)) for result in results]
+            batch = due[start : start + SCAN_BATCH]
+            earlier = _earlier(connection, batch)
+            rows = [_row(context, result, earlier.get(result.domain)) for result in scan(batch)]
             _upsert(connection, rows)
             connection.commit()
             counts["scanned"] += len(rows)
@@ -87,15 +88,18 @@ def scan_domains(context: StageContext, scan: Scan) -> StageReport:
     return StageReport(counts, {"providers": {row.provider: row.n for row in providers}})
 
 
+def signals_from_json(data: Mapping[str, Any]) -> Signals:
+    """The signals that a row of `domain_signals` holds as JSON."""
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return Signals(**fields)
+
+
 def _rederive(connection: Connection, context: StageContext) -> int:
     """Read the kept replies again where older rules read them, without asking DNS."""
     done = 0
     while True:
         stale = connection.execute(
-            text(
-                "SELECT domain, replies, signals, kept, attempts, scanned_at FROM domain_signals"
-                " WHERE code_version <> :version LIMIT :limit"
-            ),
+            text(f"SELECT {_EARLIER} FROM domain_signals WHERE code_version <> :version LIMIT :limit"),  # noqa: S608
             {"version": SIGNALS_VERSION, "limit": BATCH},
         ).all()
         if not stale:
@@ -103,8 +107,70 @@ def _rederive(connection: Connection, context: StageContext) -> int:
         rows = []
         for old in stale:
             replies = tuple(Reply.from_json(reply) for reply in old.replies)
-            row = _row(context, DomainScan(old.domain, replies, derive_signals(old.domain, replies)), None)
-            rows.append(row | {"scanned_at": old.scanned_at, "attempts": old.attempts})
+            fresh = DomainScan(old.domain, replies, derive_signals(old.domain, replies))
+            same_scan = {"attempts": old.attempts, "retry_at": old.retry_at, "scanned_at": old.scanned_at}
+            rows.append(_row(context, fresh, old) | same_scan)
         _upsert(connection, rows)
         connection.commit()
         done += len(rows)
+
+
+_EARLIER = "domain, replies, signals, kept, attempts, retry_at, scanned_at"
+
+
+def _earlier(connection: Connection, domains: Sequence[str]) -> dict[str, Row[Any]]:
+    rows = connection.execute(
+        text(f"SELECT {_EARLIER} FROM domain_signals WHERE domain = ANY(:domains)"),  # noqa: S608 - a constant
+        {"domains": list(domains)},
+    )
+    return {row.domain: row for row in rows}
+
+
+def _row(context: StageContext, result: DomainScan, old: Row[Any] | None) -> dict[str, Any]:
+    """The row of a scan. What failed look-ups left open keeps its last good value, with that value's time."""
+    now = context.clock()
+    signals, kept = keep_last_good(result.signals, signals_from_json(old.signals) if old else None)
+    attempts = (old.attempts + 1 if old else 1) if signals.status == "partial" else 0
+    return {
+        "domain": result.domain,
+        "status": signals.status,
+        "provider": signals.provider,
+        "gateway": signals.gateway,
+        "confidence": signals.confidence,
+        "mx_state": signals.mx_state,
+        "spf_state": signals.spf_state,
+        "spf_includes": signals.spf_includes,
+        "dkim_state": signals.dkim_state,
+        "dmarc_state": signals.dmarc_state,
+        "dmarc_policy": signals.dmarc_policy,
+        "signals": asdict(signals),
+        "replies": [reply.to_json() for reply in result.replies],
+        "kept": {name: old.kept.get(name) or old.scanned_at.isoformat() for name in kept} if old else {},
+        "attempts": attempts,
+        "retry_at": now + retry_delay(attempts) if attempts else None,
+        "code_version": SIGNALS_VERSION,
+        "run_id": context.run_id,
+        "scanned_at": now,
+        "derived_at": now,
+    }
+
+
+def retry_delay(attempts: int) -> timedelta:
+    """How long to wait after so many scans in a row that left a look-up open: ten minutes, doubled up to a day."""
+    return min(FIRST_RETRY * (1 << min(attempts - 1, 10)), LAST_RETRY)
+
+
+def _upsert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    statement = insert(domain_signals).values([dict(row) for row in rows])
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["domain"],
+            set_={
+                column.name: statement.excluded[column.name]
+                for column in domain_signals.columns
+                if not column.primary_key
+            },
+        )
+    )

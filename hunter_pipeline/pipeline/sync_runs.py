@@ -7,6 +7,7 @@ schedule's business.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -68,7 +69,9 @@ def next_window(last_success: datetime | None, today: date) -> Window:
 def last_success(connection: Connection) -> datetime | None:
     """When the newest sync that fetched everything up to its present began; None when there was none."""
     found: datetime | None = connection.execute(
-        text("SELECT max(window_end) FROM sync_runs WHERE covers_to_now AND status IN ('fetched', 'success', 'partial')")
+        text(
+            "SELECT max(window_end) FROM sync_runs WHERE covers_to_now AND status IN ('fetched', 'success', 'partial')"
+        )
     ).scalar_one()
     return found
 
@@ -102,7 +105,8 @@ def begin_sync(connection: Connection, context: StageContext, window: Window, so
     connection.execute(text("DELETE FROM sync_runs WHERE run_id = :run"), {"run": context.run_id})
     connection.execute(
         text(
-            "INSERT INTO sync_runs (run_id, status, source, forced, window_start, window_end, covers_to_now, started_at)"
+            "INSERT INTO sync_runs"
+            " (run_id, status, source, forced, window_start, window_end, covers_to_now, started_at)"
             " VALUES (:run, 'running', :source, :forced, :start, :now, :covers, :now)"
         ),
         {
@@ -120,7 +124,8 @@ def fail_sync(connection: Connection, context: StageContext, error: str) -> None
     """Close the books of a run whose fetch broke off, with the reason; the caller commits."""
     connection.execute(
         text(
-            "UPDATE sync_runs SET status = 'failed', finished_at = :now, errors = jsonb_build_array(CAST(:error AS text))"
+            "UPDATE sync_runs SET status = 'failed', finished_at = :now,"
+            " errors = jsonb_build_array(CAST(:error AS text))"
             " WHERE run_id = :run"
         ),
         {"now": context.clock(), "run": context.run_id, "error": error},
@@ -153,7 +158,7 @@ def close_syncs(connection: Connection, context: StageContext) -> None:
     )
 
 
-def _count(connection: Connection, which: str, parameters: dict[str, object]) -> None:
+def _count(connection: Connection, which: str, parameters: Mapping[str, object]) -> None:
     connection.execute(
         text(
             f"""
@@ -165,8 +170,8 @@ def _count(connection: Connection, which: str, parameters: dict[str, object]) ->
                     count(*) FILTER (WHERE f.item_key IS NULL AND n.skip_reason IS NOT NULL) AS skipped,
                     count(f.item_key) AS failed,
                     coalesce(jsonb_path_query_array(
-                        jsonb_agg(f.item_key || ': ' || f.error ORDER BY f.item_key) FILTER (WHERE f.item_key IS NOT NULL),
-                        '$[0 to {ERRORS_KEPT - 1}]'), '[]') AS errors
+                        jsonb_agg(f.item_key || ': ' || f.error ORDER BY f.item_key)
+                            FILTER (WHERE f.item_key IS NOT NULL), '$[0 to {ERRORS_KEPT - 1}]'), '[]') AS errors
                 FROM sync_runs s
                 LEFT JOIN sync_run_items i USING (run_id)
                 LEFT JOIN normalized_domains n ON n.referral_id = i.item_key

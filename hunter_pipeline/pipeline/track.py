@@ -53,7 +53,8 @@ def track_referrals(context: StageContext) -> StageReport:
             counts["failed"] += len(failures) + len(refused)
         types = connection.execute(
             text(
-                "SELECT coalesce(referral_type, 'undecided') AS type, count(*) AS n, count(*) FILTER (WHERE is_open) AS open"
+                "SELECT coalesce(referral_type, 'undecided') AS type, count(*) AS n,"
+                " count(*) FILTER (WHERE is_open) AS open"
                 " FROM partner_center_referrals GROUP BY 1"
             )
         ).all()
@@ -114,9 +115,7 @@ def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[s
     return rows, failures
 
 
-def _write(
-    connection: Connection, rows: Sequence[Mapping[str, Any]]
-) -> tuple[list[Mapping[str, Any]], list[Failure]]:
+def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Failure]]:
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
         statement = insert(partner_center_referrals).values([dict(row) for row in batch])
         kept = {"id", "referral_id", "created_at"}

@@ -4,8 +4,6 @@ Bodies call one stage of `pipeline` and report its counts. Hand-off is by table:
 database what it has not done yet, so an asset that is materialized alone does just the rest.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """Assets of the group `scoring`: what a company's domain says in public, and what that is worth."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from hunter_pipeline.orchestration.assets.referrals import companies

@@ -1,0 +1,50 @@
+"""What all commands share: the consoles, the settings, and the tables of leads and counts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from typing import Any, TextIO
+
+from rich.console import Console
+
+from hunter_pipeline.logs import configure_logging
+from hunter_pipeline.settings import Settings, load_settings
+
+PLAIN_WIDTH = 160
+"""Columns to use where there is no terminal to ask: wide enough for the list of leads."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
+
+
+def out() -> Console:
+    """Standard output, for results."""
+    return _console()
+
+
+def err() -> Console:
+    """Standard error, for progress and notes, so that results can be piped."""
+    return _console(stderr=True)
+
+
+def ready() -> Settings:
+    """The settings, with logging set up by them.
+
+    :raises SettingsError: a value is wrong.
+    """
+    settings = load_settings()
+    configure_logging(settings)
+    return settings
+
+
+def print_json(value: Any, file: TextIO | None = None) -> None:
+    """Write a value as JSON to `file`, by default standard output."""
+    (file or sys.stdout).write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

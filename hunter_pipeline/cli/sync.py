@@ -1,0 +1,129 @@
+"""`hunter sync`: fetch, decide, scan and score now, from a shell."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from sqlalchemy import Engine, RowMapping, text
+
+from hunter_pipeline.cli.console import err, out, print_json, ready
+from hunter_pipeline.orchestration.run_sync import run_sync
+from hunter_pipeline.pipeline.services import check_connection_settings, check_enabled
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync
+from hunter_pipeline.settings import Settings
+from hunter_pipeline.store.database import open_database
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(sync)
+
+
+def sync(
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="YYYY-MM-DD", help="First day (UTC); by default that of the last success"),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Last day (UTC); by default today")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Process again what is fetched, changed or not")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON")] = False,
+) -> None:
+    """Fetch referrals from Partner Center and take them all the way to scored leads.
+
+    Without options it catches up: from the day of the last successful sync to today, and everything at the first
+    time. A day range is a backfill: it is safe at any time, beside the schedule too, and adds no row twice. The
+    run shows in the Dagster UI like any other.
+
+    Exit status 0: everything that could be read went through, and what could not is listed by hunter failures.
+    """
+    settings = ready()
+    check_enabled(settings)
+    check_connection_settings(settings)
+    engine = open_database(settings)
+    window = _window(engine, since, until)
+    outcome = sync_now(settings, engine, window, force=force)
+    books = outcome
+    if as_json:
+        print_json(dict(books))
+    else:
+        show_books(engine, books)
+
+
+def sync_now(settings: Settings, engine: Engine, window: Window, *, force: bool = False) -> RowMapping:
+    """Run a sync with a progress line and return its books.
+
+    :raises typer.Exit: it failed; the reason was printed.
+    """
+    console = err()
+    started = time.monotonic()
+    with console.status("syncing") as status:
+
+        def show(line: str) -> None:
+            if console.is_terminal:
+                status.update(line)
+            else:
+                console.print(line, markup=False)
+
+        outcome = run_sync(settings, window, force=force, show=show)
+    if outcome.error is not None:
+        console.print(f"hunter: the sync failed: {outcome.error}", style="bold red", markup=False)
+        raise typer.Exit(1)
+    with engine.connect() as connection:
+        books = read_sync(connection, outcome.run_id)
+    assert books is not None
+    console.print(f"synced in {time.monotonic() - started:.1f} s, run {outcome.run_id}", style="dim", markup=False)
+    return books
+
+
+def show_books(engine: Engine, books: RowMapping) -> None:
+    """Print where the fetched referrals went; the lines add up."""
+    with engine.connect() as connection:
+        reasons = connection.execute(
+            text(
+                "SELECT n.skip_reason, count(*) AS n FROM sync_run_items i"
+                " JOIN normalized_domains n ON n.referral_id = i.item_key"
+                " WHERE i.run_id = :run AND n.skip_reason IS NOT NULL AND NOT EXISTS (SELECT FROM referral_failures f"
+                "   WHERE f.item_key = i.item_key AND f.resolved_at IS NULL)"
+                " GROUP BY 1 ORDER BY 2 DESC, 1"
+            ),
+            {"run": books["run_id"]},
+        ).all()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row(str(books["fetched"]), f"fetched ({books['new_versions']} new or changed)")
+    table.add_row(str(books["succeeded"]), "= with a lead")
+    table.add_row(
+        str(books["skipped"]), "+ skipped: " + (", ".join(f"{r.skip_reason} {r.n}" for r in reasons) or "none")
+    )
+    failed = " (see hunter failures)" if books["failed"] else ""
+    table.add_row(str(books["failed"]), f"+ failed{failed}")
+    out().print(table)
+
+
+def _window(engine: Engine, since: str | None, until: str | None) -> Window:
+    today = datetime.now(UTC).date()
+    end = _day(until, "--until") if until else today
+    if end > today:
+        raise typer.BadParameter(f"{end} is in the future; today is {today} (UTC)", param_hint="--until")
+    if since:
+        start = max(_day(since, "--since"), FIRST_DAY)
+    elif until:
+        start = FIRST_DAY
+    else:
+        with engine.connect() as connection:
+            start = next_window(last_success(connection), today).start
+    if start > end:
+        raise typer.BadParameter(f"{start} is after {end}; give an earlier day", param_hint="--since")
+    return Window(start, end)
+
+
+def _day(value: str, option: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is no date; write it like 2026-11-24", param_hint=option) from None

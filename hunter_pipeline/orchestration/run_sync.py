@@ -1,0 +1,92 @@
+"""A sync from a shell: the same job as in the UI, run in this process, on the same instance.
+
+Belongs here: starting the job with a window and reading how it ended. Does not belong here: how progress and
+outcome are shown. The run, its log and its counts are in the Dagster UI like any other's.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from hunter_pipeline.orchestration.build import build_defs
+from hunter_pipeline.orchestration.guards import SYNC_JOB, sync_under_way
+from hunter_pipeline.orchestration.home import prepare_dagster_home
+from hunter_pipeline.orchestration.partitions import range_tags
+from hunter_pipeline.orchestration.resources import FORCE_TAG
+from hunter_pipeline.pipeline.sync_runs import Window
+from hunter_pipeline.settings import Settings
+
+
+class SyncUnderWay(RuntimeError):  # noqa: N818 - the name says what is the case
+    """Another sync is queued or running."""
+
+
+@dataclass(frozen=True)
+class SyncOutcome:
+    """How a sync ended.
+
+    :param run_id: the Dagster run.
+    :param error: why it failed, with the fix; None when it succeeded.
+    """
+
+    run_id: str
+    error: str | None
+
+
+class _Progress(logging.Handler):
+    """Passes on what the steps say, and not what Dagster says about them."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        meta = getattr(record, "dagster_meta", None) or {}
+        if record.levelno == logging.INFO and meta.get("dagster_event") is None and meta.get("orig_message"):
+            self._show(f"{meta.get('step_key')}: {meta['orig_message']}")
+
+
+def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[[str], None]) -> SyncOutcome:
+    """Run `referral_sync_job` over `window` in this process and wait for its end.
+
+    :param force: process again what is fetched, changed or not.
+    :param show: takes a line of progress.
+    :raises SyncUnderWay: another one is queued or running.
+    """
+    prepare_dagster_home(settings)
+
+    @dg.logger(config_schema={})
+    def progress(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("hunter.sync", logging.INFO)  # noqa: LOG001 - one for this run, not for the process
+        logger.addHandler(_Progress(show))
+        return logger
+
+    with dg.DagsterInstance.get() as instance:
+        active = sync_under_way(instance, datetime.now(UTC))
+        if active is not None:
+            raise SyncUnderWay(f"a sync is under way (run {active}); wait for it, or terminate it in the Dagster UI")
+        job = build_defs(settings, loggers={"progress": progress}).resolve_job_def(SYNC_JOB)
+        result = job.execute_in_process(
+            instance=instance,
+            tags={**range_tags(window), **({FORCE_TAG: "true"} if force else {})},
+            run_config={"loggers": {"progress": {}}},
+            raise_on_error=False,
+        )
+        error = None
+        if not result.success:
+            error = "; ".join(
+                _reason(event) for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE
+            )
+        return SyncOutcome(result.run_id, None if result.success else error or "the run failed; see the Dagster UI")
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    cause = data.error.cause if data.error and data.error.cause else data.error
+    name = cause.cls_name if cause else "error"
+    return f"{event.step_key} broke with {name}; the run's log in the Dagster UI has the stack trace"
