@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 from hunter_pipeline.partner_center.errors import UnreadablePage
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# A string that never ends is one match to the end of the text, as trying again at each quote in it would take long.
+_STRING_OR_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]+|[\]}]+', re.DOTALL)
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -120,10 +121,14 @@ def _value(text: str, start: int) -> tuple[RawItem, int]:
 
 def _end_of_nested(text: str, start: int) -> int:
     depth = 0
-    for match in _BRACKET.finditer(text, start):
-        depth += (match[0] in "[{") - (match[0] in "]}")
-        if depth == 0:
-            return match.end()
+    for match in _STRING_OR_BRACKETS.finditer(text, start):
+        length = match.end() - match.start()
+        if match[0][0] in "[{":
+            depth += length
+        elif match[0][0] in "]}":
+            if length >= depth:
+                return match.start() + depth
+            depth -= length
     raise UnreadablePage("The page ends in the middle of an item: it came through incomplete")
 
 

@@ -72,7 +72,7 @@ def test_a_number_that_a_double_cannot_hold_stays_as_its_digits(literal: str, ke
 
 
 def test_an_item_nested_too_deeply_is_reported_alone_with_its_text():
-    deep = '{"a":"]}\\"[","b":' + "[" * 100_000 + "]" * 100_000 + "}"
+    deep = '{"a":"]}\\"[\\\\","b":' + "[" * 50_000 + '{"c":[1,{}]}' + "]" * 50_000 + "}"
     first, second, third = read_list(page('{"id":"1"}', deep, '{"id":"3"}', rest=', "@odata.nextLink": "next"')).items
     assert (first.value, third.value) == ({"id": "1"}, {"id": "3"})
     assert second.value is None
@@ -113,9 +113,10 @@ def test_no_beginning_of_a_page_is_taken_for_a_page():
             read_list(whole[:length])
 
 
-def test_an_unfinished_deep_item_is_no_page():
+@pytest.mark.parametrize("end", [b"", b']}"', b'"' + b'\\"' * 200_000, b'"\\'])
+def test_an_unfinished_deep_item_is_no_page(end: bytes):
     with pytest.raises(UnreadablePage, match="incomplete"):
-        read_list(b'{"value": [' + b"[" * 100_000)
+        read_list(b'{"value": [' + b"[" * 100_000 + end)
 
 
 @pytest.mark.parametrize(
