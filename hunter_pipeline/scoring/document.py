@@ -72,7 +72,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or event.anchor:
+        if event.anchor:
             raise _Refused(None, None, "anchors and aliases are not allowed", event.start_mark, "write the value out")
         if self.depth == MAX_DEPTH:
             raise _Refused(None, None, "nested too deeply", event.start_mark, "follow the packaged rules.yaml")
@@ -98,7 +98,7 @@ def read_document(path: Path, problems: Problems) -> yaml.Node:
         problems.add(1, f"the file is larger than {MAX_BYTES // 1024} KiB", "use a rules file, which is far smaller")
         problems.raise_if_any()
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         problems.add(raw[: error.start].count(b"\n") + 1, "the text is not UTF-8", "save the file as UTF-8")
         raise RulesError(problems.file, problems.found) from error

@@ -147,8 +147,8 @@ def _score(inputs: ScoreInputs, rules: Rules, tenant_score: int, cosell_bonus: i
         segment, priority, model = _standing(facts, total, rules)
         priority = min(priority, plain_priority)
         if _rank(plain_model) < _rank(model):
-            detail = f"Category {plain_model.category} stays: the bonus would make it {model.category}"
-            parts.append(Part("best_category", 0, detail))
+            kept, lost = (f"{each.category}, {each.commercial_heat}" for each in (plain_model, model))
+            parts.append(Part("best_category", 0, f"Priority model stays {kept}: the bonus would make it {lost}"))
             model = plain_model
     reason = TENANT_REASON if inputs.azure_tenant else _reason(facts, segment, co_sell, rules)
     return _result(total, segment, priority, model, reason, tuple(parts), rules)

@@ -76,6 +76,18 @@ def test_the_biggest_change_of_points_comes_first(tmp_path: Path):
     ]
 
 
+def test_among_equal_points_the_widest_change_of_category_comes_first(tmp_path: Path):
+    google = edited(tmp_path, "{segment: Cold, when: {score: [40, 100]}}", "{segment: Cold, when: {score: [46, 100]}}")
+    local = edited(tmp_path, "{score: [5, 59], provider: Local}", "{score: [31, 59], provider: Local}")
+    leads = {"a.example": GOOGLE, "z.example": LOCAL}
+    new = [scored(leads, google)[0], scored(leads, local)[1]]
+    movers = compare(scored(leads, RULES), new).movers
+    assert [(mover.domain, mover.before.category, mover.after.category) for mover in movers] == [
+        ("z.example", "P1", "P6"),
+        ("a.example", "P5", "P6"),
+    ]
+
+
 def test_a_domain_in_one_scoring_only_is_refused():
     with pytest.raises(ValueError, match="not of the same domains"):
         compare(scored({"a.example": GOOGLE}, RULES), scored({"b.example": GOOGLE}, RULES))

@@ -1,6 +1,8 @@
 """What the loader accepts, and every fault that it must name with line and fix."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,12 +46,26 @@ def test_comments_layout_and_the_order_of_keys_and_words_do_not_change_the_hash(
     text = re.sub(r"(?m)^ *#.*\n", "", PACKAGED)
     text = text.replace("{points: 50, label: Google Workspace}", "{label: 'Google Workspace', points: +50} # same")
     text = text.replace("[Google, Zoho, Yandex]", "[Yandex, Google, Zoho]")
+    text = text.replace("{spf: ok, spf_includes_over: 3}", "{spf_includes_over: 3, spf: ok}")
+    local = "  Local:    {points: 10, label: Own mail server}\n"
+    text = text.replace(local, "").replace("providers:\n", "providers:\n" + local)
     # The same bands, cut differently.
     text = text.replace(
         "{score: [0, 100], priority: 7}", "{score: [0, 9], priority: 7}\n    - {score: [10, 100], priority: 7}"
     )
     head, base, tail = text.partition("base: 0\n")
     assert load(tmp_path, tail + head + base).hash == load_rules().hash
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_the_hash_is_the_same_in_every_process(seed: str):
+    # Python orders sets of words differently in each process.
+    code = "from hunter_pipeline.scoring.rules import load_rules; print(load_rules().hash)"
+    root = Path(rules_module.__file__).parents[2]
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == load_rules().hash
 
 
 @pytest.mark.parametrize(
@@ -110,6 +126,7 @@ FAULTS = [
         "LINE: provider Google must be a mapping, not a number (50); write points or label here",
     ),
     ("label: Google Workspace", "label: ''", "LINE: label of Google must be one line of 1 to 200 characters; "),
+    ("label: Google Workspace", 'label: "a\\tb"', "LINE: label of Google must be one line of 1 to 200 characters; "),
     ("label: Google Workspace", "label: yes", "LINE: label of Google must be text, not true/false (yes); "),
     ("when: {spf: none}", "when: {spf: missing}", "LINE: unknown spf 'missing'; use ok, none or permerror"),
     (
@@ -239,6 +256,13 @@ FAULTS = [
         "when: {segment: Existing, score: [70, 100]}",
         "when: {segment: Existing, score: [60, 69]}",
         "LINE: this row of commercial_segments can never match: ",
+    ),
+    (
+        "  - {commercial_segment: NO_GO}\n",
+        "  - {commercial_segment: NO_GO, when: {segment: [Cold, Existing]}}\n"
+        "  - {commercial_segment: NO_GO, when: {provider: [Google, Yandex, Zoho, Hosting]}}\n"
+        "  - {commercial_segment: NO_GO, when: {provider: [Amazon, SendGrid, Mailgun, Local, Unknown]}}\n",
+        "no row of commercial_segments covers segment Skip, provider M365, score 0; end the list",
     ),
     ("  - {heat: Cold}\n", "", "no row of technical_heat covers segment "),
     (

@@ -293,7 +293,7 @@ def test_the_co_sell_bonus_comes_after_the_tenants_baseline_and_keeps_the_better
     # 70 alone would be P4, RENEWAL, MEDIUM.
     assert (result.category, result.commercial_segment, result.commercial_heat) == ("P3", "WEAK_PARTNER", "HIGH")
     assert result.reason == "M365 existing customer (Azure Tenant ID)"
-    kept = "Category P3 stays: the bonus would make it P4"
+    kept = "Priority model stays P3, HIGH: the bonus would make it P4, MEDIUM"
     assert result.breakdown[-2:] == (Part("co_sell", 15, "Open co-sell referral"), Part("best_category", 0, kept))
 
 
@@ -302,6 +302,11 @@ def test_the_segment_is_taken_after_the_co_sell_bonus():
     assert (scored(**facts).score, scored(**facts).segment) == (45, "Cold")
     result = scored(**facts, open_referral_types=CO_SELL)
     assert (result.score, result.segment, result.category) == (60, "Migration", "P2")
+
+
+def test_a_bonus_that_makes_nothing_worse_leaves_one_part():
+    result = scored(provider="Google", mx="present", open_referral_types=CO_SELL)
+    assert result.breakdown[-1] == Part("co_sell", 15, "Open co-sell referral")
 
 
 def test_the_bonus_is_added_after_clamping_a_negative_sum():
@@ -322,9 +327,13 @@ def test_only_a_co_sell_referral_gives_the_bonus(types: set[str]):
 
 
 def test_a_declared_tenant_that_was_never_scanned_says_so():
-    result = scored(azure_tenant=True, has_signals=False, spf="ok")
+    result = scored(azure_tenant=True, has_signals=False, mx="null", spf="ok")
     assert Part("spf_unknown", 0, "SPF not scanned yet") in result.breakdown
-    assert "spf_present" not in points(result)
+    assert {"spf_present", "null_mx"}.isdisjoint(points(result))
+
+
+def test_a_declared_tenant_counts_as_m365_whatever_the_scan_found():
+    assert points(scored(azure_tenant=True, provider="Local", mx="present"))["provider"] == 50
 
 
 @pytest.mark.parametrize(
