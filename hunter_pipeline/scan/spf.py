@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 from hunter_pipeline.scan.dns import Question, Replies, Reply, txt_text
@@ -77,6 +78,7 @@ def select_spf(records: Sequence[str]) -> tuple[str, ...]:
     return tuple(record for record in records if record[:6].lower() == "v=spf1" and record[6:7] in ("", " "))
 
 
+@lru_cache(maxsize=4096)
 def parse_spf(record: str) -> SpfRecord:
     """Parse a record that ``select_spf`` chose, by the grammar of section 12. Never raises; errors are listed."""
     text = txt_text(record)
@@ -219,6 +221,7 @@ _DOMAIN_SPEC: Final = re.compile(
     rf"(?:\.(?:[0-9]*[a-z][a-z0-9]*|[a-z0-9]+-[a-z0-9-]*[a-z0-9])\.?|{_MACRO.replace('slodiphcrtv', 'slodiphv')})",
     re.IGNORECASE,
 )
+_VISIBLE: Final = re.compile(r"[!-~]*")
 _MODIFIER: Final = re.compile(r"([a-z][a-z0-9\-_.]*)=(.*)", re.IGNORECASE | re.DOTALL)
 _MECHANISM: Final = re.compile(r"([+\-?~]?)([a-z][a-z0-9\-_.]*)([:/].*)?", re.IGNORECASE | re.DOTALL)
 _DUAL_CIDR: Final = re.compile(r"(?:/(0|[1-9][0-9]?))?(?://(0|[1-9][0-9]{0,2}))?$")
@@ -226,7 +229,7 @@ _DUAL_CIDR: Final = re.compile(r"(?:/(0|[1-9][0-9]?))?(?://(0|[1-9][0-9]{0,2}))?
 
 def _parse_term(word: str) -> Term | str:
     """The term, or the sentence that says what is wrong with it."""
-    if not all("!" <= char <= "~" for char in word):
+    if not _VISIBLE.fullmatch(word):
         return "a term holds a character outside printable ASCII"
     if match := _MODIFIER.fullmatch(word):
         name, value = match[1].lower(), match[2]

@@ -37,9 +37,7 @@ def server() -> Iterator[ZoneServer]:
         yield running
 
 
-def ask(
-    questions: list[Question], *servers: str, timeout: float = 0.3, attempts: int = 1, **more: float
-) -> list[Reply]:
+def ask(questions: list[Question], *servers: str, timeout: float = 1, attempts: int = 1, **more: float) -> list[Reply]:
     async def run() -> list[Reply]:
         settings = DnsSettings(servers, timeout=timeout, attempts=attempts, **more)  # type: ignore[arg-type]
         async with DnsClient(settings) as client:

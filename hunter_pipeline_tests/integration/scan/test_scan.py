@@ -1,0 +1,147 @@
+"""Whole scans over real DNS: what is asked, how often, and how failures come out."""
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+
+from hunter_pipeline.sandbox.dns_zone import ZoneServer
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus
+from hunter_pipeline.scan.scan import DomainScan, derive_signals, scan, scan_domains
+
+KEY = f"v=DKIM1; p={base64.b64encode(bytes(300)).decode()}"
+TENANT = "selector1-{d}._domainkey.{d}.onmicrosoft.com."
+
+SHARED: dict[str, dict[str, Any]] = {
+    "spf.protection.outlook.com": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]},
+    "_spf.google.com": {"TXT": ["v=spf1 include:_netblocks.google.com ~all"]},
+    "_netblocks.google.com": {"TXT": ["v=spf1 ip4:198.51.100.0/24 ~all"]},
+}
+
+
+def m365(domain: str) -> dict[str, dict[str, Any]]:
+    dashed = domain.replace(".", "-")
+    target = TENANT.replace("{d}", dashed)
+    return {
+        domain: {
+            "MX": [f"0 {dashed.upper()}.mail.protection.OUTLOOK.com."],
+            "TXT": ["MS=ms1", ["v=spf1 include:spf.protec", "tion.outlook.com -all"]],
+            "NS": ["ns1.registrar.net."],
+        },
+        f"_dmarc.{domain}": {"TXT": ["v=DMARC1; p=reject"]},
+        f"selector1._domainkey.{domain}": {"CNAME": [target]},
+        target: {"TXT": [[KEY[:200], KEY[200:]]]},
+    }
+
+
+def settings(server: ZoneServer, **more: Any) -> DnsSettings:
+    return DnsSettings((server.address,), qps_per_server=5000, **({"timeout": 1, "attempts": 1} | more))
+
+
+def test_a_domain_is_scanned_with_as_few_questions_as_it_takes():
+    with ZoneServer(SHARED | m365("acme.com")) as server:
+        (done,) = scan(["acme.com"], settings(server))
+        assert server.questions == {
+            ("acme.com", "MX"): 1,
+            ("acme.com", "TXT"): 1,
+            ("_dmarc.acme.com", "TXT"): 1,
+            ("acme.com", "NS"): 1,
+            ("spf.protection.outlook.com", "TXT"): 1,
+            ("selector1._domainkey.acme.com", "TXT"): 1,
+        }
+    signals = done.signals
+    assert (signals.provider, signals.spf_state, signals.dkim_selectors) == ("M365", "ok", ("selector1",))
+    assert (signals.dmarc_policy, signals.name_servers, signals.status) == (
+        "reject",
+        ("ns1.registrar.net",),
+        "complete",
+    )
+    assert derive_signals("acme.com", done.replies) == signals
+
+
+def test_names_that_domains_share_are_asked_once():
+    zone = SHARED | {name: entry for number in range(30) for name, entry in m365(f"d{number}.com").items()}
+    zone |= {
+        f"g{number}.com": {"MX": ["1 smtp.google.com."], "TXT": ["v=spf1 include:_spf.google.com ~all"]}
+        for number in range(30)
+    }
+    with ZoneServer(zone) as server:
+        domains = [f"{kind}{number}.com" for number in range(30) for kind in "dg"]
+        seen: list[DomainScan] = []
+
+        async def run() -> list[DomainScan]:
+            async with DnsClient(settings(server)) as client:
+                return await scan_domains([*domains, "D0.com."], client, seen.append)
+
+        scans = asyncio.run(run())
+        assert [done.domain for done in scans] == [*domains, "d0.com"]
+        assert sorted(done.domain for done in seen) == sorted(domains)
+        assert {done.signals.spf_state for done in scans} == {"ok"}
+        assert max(server.questions.values()) == 1
+        assert ("_dmarc.com", "TXT") in server.questions
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status"),
+    [
+        ("servfail", LookupStatus.servfail),
+        ("refused", LookupStatus.refused),
+        ("silent", LookupStatus.timeout),
+    ],
+)
+def test_a_domain_that_cannot_be_looked_up_is_undetermined_throughout(behaviour: str, status: LookupStatus):
+    with ZoneServer({"acme.com": {"behaviour": behaviour}, "*.acme.com": {"behaviour": behaviour}}) as server:
+        (done,) = scan(["acme.com"], settings(server))
+    assert {reply.status for reply in done.replies} == {status}
+    assert done.signals.undetermined == ("mx", "spf", "dkim", "dmarc", "ns")
+    assert (done.signals.mx_state, done.signals.status) == ("unknown", "partial")
+
+
+@pytest.mark.parametrize(
+    ("entry", "state", "status"),
+    [
+        ({"behaviour": "nxdomain"}, "none", LookupStatus.nxdomain),
+        ({"behaviour": "nodata"}, "none", LookupStatus.nodata),
+        ({"CNAME": ["gone.invalid."]}, "none", LookupStatus.nxdomain),
+        ({"MX": ["0 ."]}, "null", LookupStatus.answer),
+        ({"MX": ["10 mail.acme.com."], "behaviour": "truncate"}, "present", LookupStatus.answer),
+        ({"MX": ["10 mail.acme.com."], "behaviour": {"MX": "servfail"}}, "unknown", LookupStatus.servfail),
+    ],
+)
+def test_each_state_of_the_mx(entry: dict[str, Any], state: str, status: LookupStatus):
+    with ZoneServer({"acme.com": entry}) as server:
+        (done,) = scan(["acme.com"], settings(server))
+    assert done.replies[0].status is status
+    assert done.signals.mx_state == state
+    assert ("mx" in done.signals.undetermined) is (state == "unknown")
+
+
+def test_a_wildcard_is_no_dkim_key_and_no_dmarc_record():
+    zone = {"acme.com": {"MX": ["10 mail.acme.com."]}, "*.acme.com": {"TXT": ["v=spf1 -all"]}}
+    with ZoneServer(zone) as server:
+        (done,) = scan(["acme.com"], settings(server))
+    assert (done.signals.dkim_state, done.signals.dmarc_state, done.signals.spf_state) == ("none", "none", "none")
+
+
+def test_the_mailboxes_behind_a_gateway_are_found():
+    zone = SHARED | m365("acme.com")
+    zone["acme.com"] = zone["acme.com"] | {"MX": ["10 mxa.gslb.pphosted.com."]}
+    zone["autodiscover.acme.com"] = {"CNAME": ["autodiscover.outlook.com."]}
+    with ZoneServer(zone) as server:
+        (done,) = scan(["acme.com"], settings(server))
+    assert (done.signals.provider, done.signals.confidence, done.signals.gateway) == ("M365", "high", "Proofpoint")
+
+
+def test_a_bug_in_the_callers_callback_is_not_swallowed():
+    def fail(done: DomainScan) -> None:
+        raise RuntimeError(done.domain)
+
+    with ZoneServer(SHARED) as server, pytest.raises(ExceptionGroup) as caught:
+        scan(["acme.com"], settings(server), fail)
+    assert caught.group_contains(RuntimeError, match="acme.com")
+
+
+def test_no_domains_are_no_scans():
+    with ZoneServer({}) as server:
+        assert scan([], settings(server)) == []
