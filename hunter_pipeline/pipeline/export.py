@@ -1,0 +1,126 @@
+"""Leads as files: CSV, Excel and JSON, one row at a time.
+
+Belongs here: the columns, and what a file format demands of a cell. Does not belong here: which leads, and
+where the file goes. Texts come from strangers: one that a spreadsheet would read as a formula gets an
+apostrophe in front (OWASP, "CSV Injection"), in both spreadsheet formats.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from typing import IO, Any
+
+import pandas as pd
+from openpyxl import Workbook
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+from hunter_pipeline.pipeline.lead_list import Lead
+
+COLUMNS = (
+    "domain",
+    "company_name",
+    "referral_type",
+    "category",
+    "category_label",
+    "score",
+    "segment",
+    "reason",
+    "provider",
+    "priority_score",
+    "technical_heat",
+    "commercial_segment",
+    "commercial_heat",
+    "referrals",
+    "open_referrals",
+    "deal_value",
+    "currency",
+    "expires_at",
+    "last_synced_at",
+    "azure_tenant_id",
+)
+"""Columns of the spreadsheet formats, in order."""
+
+_CHUNK = 1000
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+_EXCEL_CELL_LIMIT = 32_767
+
+
+def lead_record(lead: Lead) -> dict[str, Any]:
+    """A lead as plain values under JSON's names: every field, and `currency`.
+
+    Times are ISO 8601 in UTC.
+    """
+    record = {field.name: _plain(getattr(lead, field.name)) for field in fields(lead)}
+    return {**record, "currency": lead.currency}
+
+
+def json_chunks(leads: Iterable[Lead]) -> Iterator[str]:
+    """A JSON array in pieces, one lead a line."""
+    separator = "[\n"
+    for lead in leads:
+        yield separator + json.dumps(lead_record(lead), ensure_ascii=False)
+        separator = ",\n"
+    yield "\n]\n" if separator.startswith(",") else "[]\n"
+
+
+def write_json(leads: Iterable[Lead], file: IO[str]) -> None:
+    """Write a JSON array, one lead a line."""
+    file.writelines(json_chunks(leads))
+
+
+def csv_chunks(leads: Iterable[Lead]) -> Iterator[str]:
+    """CSV text (RFC 4180, with a header line) in pieces of a thousand leads."""
+    rows = iter(leads)
+    chunk: list[Lead] | None = None
+    while chunk is None or len(chunk) == _CHUNK:
+        header = chunk is None
+        chunk = list(islice(rows, _CHUNK))
+        frame = pd.DataFrame([_cells(lead) for lead in chunk], columns=list(COLUMNS), dtype=object)
+        yield frame.to_csv(index=False, header=header, lineterminator="\r\n")
+
+
+def write_csv(leads: Iterable[Lead], file: IO[str]) -> None:
+    """Write CSV. Open the file with `newline=""`; with the encoding `utf-8-sig` Excel reads its letters right."""
+    file.writelines(csv_chunks(leads))
+
+
+def write_xlsx(leads: Iterable[Lead], file: IO[bytes]) -> None:
+    """Write an Excel workbook with one sheet, header row frozen. Rows go to a temporary file, not to memory."""
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("Leads")
+    sheet.freeze_panes = "A2"
+    sheet.append(list(COLUMNS))
+    for lead in leads:
+        sheet.append([_excel(cell) for cell in _cells(lead)])
+    book.save(file)
+
+
+def _cells(lead: Lead) -> list[Any]:
+    return [_safe(getattr(lead, name)) for name in COLUMNS]
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_START):
+        return "'" + value
+    return value
+
+
+def _excel(value: Any) -> Any:
+    if isinstance(value, str):
+        return ILLEGAL_CHARACTERS_RE.sub("\N{REPLACEMENT CHARACTER}", value)[:_EXCEL_CELL_LIMIT]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return list(value) if isinstance(value, tuple) else value
