@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from sqlalchemy import Engine
 
-from hunter_pipeline.settings import Settings
+from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.store.engine import DatabaseUrls, database_urls, make_engine
 from hunter_pipeline.store.migrate import status, upgrade
 
@@ -22,14 +22,17 @@ class SchemaOutdated(RuntimeError):  # noqa: N818 - the name says what is the ca
 def urls_of(settings: Settings) -> DatabaseUrls:
     """The addresses of Hunter's and Dagster's databases; starts the embedded server when none is set.
 
-    :raises DatabaseUnavailable: the server in `HUNTER_DATABASE_URL` does not answer.
-    :raises EmbeddedError: the embedded server cannot start.
+    :raises SettingsError: an address is no PostgreSQL address.
+    :raises DatabaseUnavailable: the server does not answer, or the embedded one cannot start.
     """
-    return database_urls(
-        settings.database_url.get_secret_value() if settings.database_url else None,
-        settings.dagster_database_url.get_secret_value() if settings.dagster_database_url else None,
-        settings.home,
-    )
+    try:
+        return database_urls(
+            settings.database_url.get_secret_value() if settings.database_url else None,
+            settings.dagster_database_url.get_secret_value() if settings.dagster_database_url else None,
+            settings.home,
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def open_database(settings: Settings) -> Engine:

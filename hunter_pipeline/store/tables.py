@@ -7,8 +7,6 @@ queries and rules. Migrations repeat the shape of their day; a test compares the
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -16,44 +14,49 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     SmallInteger,
     String,
     Table,
     Text,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from hunter_pipeline.store.columns import metadata, run_id_column, time_column
+from hunter_pipeline.store.domain_tables import (
+    domain_registrations,
+    domain_signal_history,
+    domain_signals,
+    domain_tenants,
 )
 
-
-def _time(name: str, comment: str, *, nullable: bool = True, now: bool = False) -> Column[Any]:
-    return Column(
-        name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None, comment=comment
-    )
-
-
-def _run_id() -> Column[Any]:
-    return Column("run_id", Text, nullable=False, comment="Dagster run that wrote the row")
-
+__all__ = [
+    "alerts",
+    "companies",
+    "domain_registrations",
+    "domain_signal_history",
+    "domain_signals",
+    "domain_tenants",
+    "lead_score_history",
+    "lead_scores",
+    "metadata",
+    "normalized_domains",
+    "partner_center_referrals",
+    "partner_center_referrals_raw",
+    "raw_leads",
+    "referral_failures",
+    "referral_lineage",
+    "sync_run_items",
+    "sync_runs",
+    "token_cache",
+]
 
 partner_center_referrals_raw = Table(
     "partner_center_referrals_raw",
@@ -62,17 +65,17 @@ partner_center_referrals_raw = Table(
     Column("referral_id", Text, nullable=False, comment="Partner Center's id of the referral"),
     Column("content_hash", Text, nullable=False, comment="SHA-256 of the item as it was listed"),
     Column("etag", Text, comment="The eTag that the API gave, quotes included"),
-    _time("source_updated_at", "updatedDateTime of the payload; empty when it has none"),
+    time_column("source_updated_at", "updatedDateTime of the payload; empty when it has none"),
     Column("partition_day", Date, nullable=False, comment="Day partition (UTC) under which the version shows"),
     Column(
         "payload", JSONB, nullable=False, comment="The referral as received; U+FFFD where JSONB cannot hold a character"
     ),
     Column("payload_original", Text, comment="Exact JSON text, when JSONB could not hold it as it was"),
     Column("payload_form", Text, nullable=False, comment="`list`, `detail` (fetched one by one) or `detail_pending`"),
-    _time("fetched_at", "When this version was first seen", nullable=False),
-    _time("last_seen_at", "When this version was last seen", nullable=False),
+    time_column("fetched_at", "When this version was first seen", nullable=False),
+    time_column("last_seen_at", "When this version was last seen", nullable=False),
     Column("is_current", Boolean, nullable=False, server_default="false", comment="The newest version of its referral"),
-    _run_id(),
+    run_id_column(),
     UniqueConstraint("referral_id", "content_hash"),
     CheckConstraint("payload_form IN ('list', 'detail', 'detail_pending')", name="payload_form"),
     Index(None, "partition_day"),
@@ -100,8 +103,8 @@ normalized_domains = Table(
     Column("skip_reason", Text, comment="Why there is no domain, out of a closed list"),
     Column("attempts", JSONB, nullable=False, comment="Each text that was tried, with its domain or reason"),
     Column("code_version", Text, nullable=False, comment="Version of the rules that decided"),
-    _run_id(),
-    _time("decided_at", "When it was decided", nullable=False),
+    run_id_column(),
+    time_column("decided_at", "When it was decided", nullable=False),
     CheckConstraint("(domain IS NULL) <> (skip_reason IS NULL)", name="domain_or_reason"),
     CheckConstraint("source IN ('website', 'email')", name="source"),
     Index(None, "domain"),
@@ -135,9 +138,9 @@ partner_center_referrals = Table(
     Column("deal_value", Numeric, comment="Deal value in `currency`"),
     Column("currency", Text, comment="ISO 4217 code of the deal value"),
     Column("engagement_id", Text, comment="Groups the referrals of one shared deal"),
-    _time("expires_at", "When an unanswered referral expires"),
-    _time("source_created_at", "createdDateTime of the payload"),
-    _time("source_updated_at", "updatedDateTime of the payload"),
+    time_column("expires_at", "When an unanswered referral expires"),
+    time_column("source_created_at", "createdDateTime of the payload"),
+    time_column("source_updated_at", "updatedDateTime of the payload"),
     Column(
         "warnings",
         ARRAY(Text),
@@ -147,10 +150,10 @@ partner_center_referrals = Table(
     ),
     Column("raw_data", JSONB, comment="Full referral as received"),
     Column("code_version", Text, nullable=False, comment="Version of the rules that read the payload"),
-    _run_id(),
-    _time("synced_at", "When this row last took in a version", nullable=False, now=True),
-    _time("created_at", "When the referral was first tracked", nullable=False, now=True),
-    _time("updated_at", "When the row last changed", nullable=False, now=True),
+    run_id_column(),
+    time_column("synced_at", "When this row last took in a version", nullable=False, now=True),
+    time_column("created_at", "When the referral was first tracked", nullable=False, now=True),
+    time_column("updated_at", "When the row last changed", nullable=False, now=True),
     UniqueConstraint("referral_id"),
     Index(None, "domain"),
     Index(None, "status"),
@@ -173,9 +176,9 @@ raw_leads = Table(
     Column("website", Text, comment="Customer's website, as written"),
     Column("payload", JSONB, nullable=False, comment="Full referral as received"),
     Column("raw_id", BigInteger, nullable=False, comment="Version of the referral that made this lead"),
-    _run_id(),
-    _time("created_at", "When the lead was first made", nullable=False, now=True),
-    _time("updated_at", "When the lead last changed", nullable=False, now=True),
+    run_id_column(),
+    time_column("created_at", "When the lead was first made", nullable=False, now=True),
+    time_column("updated_at", "When the lead last changed", nullable=False, now=True),
     UniqueConstraint("source", "external_id"),
     Index(None, "domain"),
     comment="One lead per referral that has a company domain",
@@ -189,48 +192,11 @@ companies = Table(
     Column("canonical_name", String(255), comment="Name on the most recently updated referral"),
     Column("provider", Text, comment="Mailbox provider; M365 when a tenant is declared; empty until scanned"),
     Column("azure_tenant_id", String(255), comment="Declared Azure tenant"),
-    _run_id(),
-    _time("created_at", "When the company was first seen", nullable=False, now=True),
-    _time("updated_at", "When the row last changed", nullable=False, now=True),
+    run_id_column(),
+    time_column("created_at", "When the company was first seen", nullable=False, now=True),
+    time_column("updated_at", "When the row last changed", nullable=False, now=True),
     UniqueConstraint("domain"),
     comment="One company per domain",
-)
-
-domain_signals = Table(
-    "domain_signals",
-    metadata,
-    Column("domain", String(255), primary_key=True, comment="Registrable domain"),
-    Column("status", Text, nullable=False, comment="`complete`, or `partial` while a look-up is undetermined"),
-    Column("provider", Text, nullable=False, comment="Mailbox provider by evidence"),
-    Column("gateway", Text, comment="Mail gateway in front of the mailboxes"),
-    Column("confidence", Text, nullable=False, comment="Of the provider: high, medium, low, none"),
-    Column("mx_state", Text, nullable=False, comment="present, none, null, unknown"),
-    Column("spf_state", Text, nullable=False, comment="ok, none, permerror, unknown"),
-    Column("spf_includes", Integer, comment="Number of include: terms in the SPF record"),
-    Column("dkim_state", Text, nullable=False, comment="found, revoked, unknown_selector, none, unknown"),
-    Column("dmarc_state", Text, nullable=False, comment="ok, none, invalid, unknown"),
-    Column("dmarc_policy", Text, comment="Effective policy: none, quarantine, reject"),
-    Column("signals", JSONB, nullable=False, comment="All signals with their evidence"),
-    Column("replies", JSONB, nullable=False, comment="Raw DNS replies; signals can be derived again from them"),
-    Column(
-        "kept",
-        JSONB,
-        nullable=False,
-        server_default=text("'{}'"),
-        comment="Signals kept from an earlier scan, with that scan's time",
-    ),
-    Column(
-        "attempts", SmallInteger, nullable=False, server_default="1", comment="Scans in a row that left a look-up open"
-    ),
-    _time("retry_at", "When a partial scan is tried again"),
-    Column("code_version", Text, nullable=False, comment="Version of the rules that read the replies"),
-    _run_id(),
-    _time("scanned_at", "When DNS was asked", nullable=False),
-    _time("derived_at", "When the signals were derived from the replies", nullable=False),
-    CheckConstraint("status IN ('complete', 'partial')", name="status"),
-    Index(None, "scanned_at"),
-    Index(None, "retry_at"),
-    comment="What the public records of a domain say",
 )
 
 lead_scores = Table(
@@ -253,8 +219,8 @@ lead_scores = Table(
     Column("rules_hash", Text, nullable=False, comment="Hash of rules, settings and scorer version"),
     Column("inputs", JSONB, nullable=False, comment="The facts that were scored: signals, tenant, open referrals"),
     Column("inputs_hash", Text, nullable=False, comment="Hash of these facts"),
-    _run_id(),
-    _time("scored_at", "When the score was computed", nullable=False),
+    run_id_column(),
+    time_column("scored_at", "When the score was computed", nullable=False),
     CheckConstraint("score BETWEEN 0 AND 100", name="score"),
     CheckConstraint("priority_score BETWEEN 1 AND 7", name="priority_score"),
     Index("ix_lead_scores_ranking", "category", text("score DESC"), "domain"),
@@ -274,8 +240,8 @@ lead_score_history = Table(
     Column("old_category", Text, comment="Category before"),
     Column("new_category", Text, nullable=False, comment="Category after"),
     Column("rules_hash", Text, nullable=False, comment="Hash of the rules that gave the new score"),
-    _run_id(),
-    _time("changed_at", "When the score changed", nullable=False),
+    run_id_column(),
+    time_column("changed_at", "When the score changed", nullable=False),
     Index(None, "domain", "changed_at"),
     comment="Every change of a score",
 )
@@ -290,8 +256,8 @@ referral_lineage = Table(
     Column("decision", Text, nullable=False, comment="What was decided and why"),
     Column("row_key", Text, comment="Key of the row that was written"),
     Column("code_version", Text, nullable=False, comment="Version of the rules that decided"),
-    _run_id(),
-    _time("recorded_at", "When it was decided", nullable=False),
+    run_id_column(),
+    time_column("recorded_at", "When it was decided", nullable=False),
     UniqueConstraint("referral_id", "stage", "run_id"),
     Index(None, "run_id"),
     comment="What each stage did with each referral, and why",
@@ -308,10 +274,10 @@ referral_failures = Table(
     Column("raw_id", BigInteger, comment="Version that failed; empty when it could not be kept as a version"),
     Column("code_version", Text, nullable=False, comment="Version of the rules that refused it"),
     Column("occurrences", Integer, nullable=False, server_default="1", comment="How often it failed"),
-    _run_id(),
-    _time("first_seen_at", "First failure", nullable=False),
-    _time("last_seen_at", "Latest failure", nullable=False),
-    _time("resolved_at", "When the item went through after all; empty while it has not"),
+    run_id_column(),
+    time_column("first_seen_at", "First failure", nullable=False),
+    time_column("last_seen_at", "Latest failure", nullable=False),
+    time_column("resolved_at", "When the item went through after all; empty while it has not"),
     UniqueConstraint("item_key", "stage"),
     Index("ix_referral_failures_open", "last_seen_at", postgresql_where=text("resolved_at IS NULL")),
     comment="Referrals that a stage could not take, with the reason",
@@ -324,8 +290,8 @@ sync_runs = Table(
     Column("status", Text, nullable=False, comment="running, fetched, success, partial, failed"),
     Column("source", Text, nullable=False, comment="Host that the referrals came from; one database holds one source"),
     Column("forced", Boolean, nullable=False, comment="Whether everything in the window was processed again"),
-    _time("window_start", "Oldest update asked for; empty: everything"),
-    _time("window_end", "Where the window ends: the moment the first page was asked for", nullable=False),
+    time_column("window_start", "Oldest update asked for; empty: everything"),
+    time_column("window_end", "Where the window ends: the moment the first page was asked for", nullable=False),
     Column(
         "covers_to_now",
         Boolean,
@@ -344,8 +310,8 @@ sync_runs = Table(
     Column("skipped", Integer, nullable=False, server_default="0", comment="Tracked, without a usable domain"),
     Column("failed", Integer, nullable=False, server_default="0", comment="In referral_failures"),
     Column("errors", JSONB, nullable=False, server_default=text("'[]'"), comment="Texts of the first failures"),
-    _time("started_at", "Start", nullable=False),
-    _time("finished_at", "End; empty while it runs"),
+    time_column("started_at", "Start", nullable=False),
+    time_column("finished_at", "End; empty while it runs"),
     CheckConstraint("status IN ('running', 'fetched', 'success', 'partial', 'failed')", name="status"),
     Index(None, "window_end"),
     comment="Every sync with its window and counts: the watermark",
@@ -356,8 +322,20 @@ token_cache = Table(
     metadata,
     Column("name", Text, primary_key=True, comment="Which cache"),
     Column("ciphertext", LargeBinary, nullable=False, comment="MSAL's token cache, encrypted"),
-    _time("updated_at", "When it was last written", nullable=False, now=True),
+    time_column("updated_at", "When it was last written", nullable=False, now=True),
     comment="The encrypted token cache",
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("fingerprint", Text, primary_key=True, comment="What the alert is about: job and step, or asset and check"),
+    Column("occurrences", Integer, nullable=False, comment="How often it was seen since the first message"),
+    time_column("first_seen_at", "First seen", nullable=False),
+    time_column("last_seen_at", "Last seen", nullable=False),
+    time_column("sent_at", "When a message was last delivered; empty: none was yet"),
+    Index(None, "last_seen_at"),
+    comment="What was sent to the alert webhook, so that one fault is one message",
 )
 
 sync_run_items = Table(
