@@ -2,13 +2,13 @@
 
 A domain that has signals is left alone, unless a look-up stayed open and its retry is due. Signals that were
 derived by older rules are derived again from the kept replies, without asking DNS. Batches are written as they
-come in, so a killed run loses at most one batch of look-ups.
+come in, so a killed run loses at most one batch of look-ups. Looking up again what has grown old is `rescans`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT
+from hunter_pipeline.pipeline.signal_changes import Change, changes_between, record_changes
 from hunter_pipeline.scan.dns import Reply
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, Signals, derive_signals, keep_last_good
 from hunter_pipeline.store.tables import domain_signals
@@ -40,7 +41,9 @@ ORDER BY c.id
 WRITE_LINEAGE = f"""
 INSERT INTO referral_lineage (referral_id, stage, input, decision, row_key, code_version, run_id, recorded_at)
 SELECT l.external_id, '{STAGE}',
-    CASE WHEN s.run_id = :run THEN 'looked up ' || s.domain ELSE 'the company was scanned before' END,
+    CASE WHEN s.run_id <> :run THEN 'the company was scanned before'
+         WHEN s.scanned_at < s.derived_at THEN 'read the kept replies of ' || s.domain || ' again by newer rules'
+         ELSE 'looked up ' || s.domain END,
     'provider ' || s.provider || ' (' || s.confidence || ' confidence), MX ' || s.mx_state || ', SPF ' || s.spf_state
         || ', DKIM ' || s.dkim_state || ', DMARC ' || coalesce(s.dmarc_policy, s.dmarc_state)
         || CASE WHEN s.status = 'partial' THEN '; some look-ups are open and will be tried again' ELSE '' END,
@@ -69,23 +72,46 @@ def scan_domains(context: StageContext, scan: Scan) -> StageReport:
         due = list(connection.execute(text(DUE), {"now": context.clock()}).scalars())
         connection.commit()
         for start in range(0, len(due), SCAN_BATCH):
-            batch = due[start : start + SCAN_BATCH]
-            earlier = _earlier(connection, batch)
-            rows = [_row(context, result, earlier.get(result.domain)) for result in scan(batch)]
-            _upsert(connection, rows)
-            connection.commit()
-            counts["scanned"] += len(rows)
-            counts["partial"] += sum(row["status"] == "partial" for row in rows)
+            looked = look_up(connection, context, scan, due[start : start + SCAN_BATCH])
+            counts["scanned"] += looked.domains
+            counts["partial"] += looked.partial
             context.progress(f"{counts['scanned']} of {len(due)} domains looked up, {counts['partial']} partly")
-        parameters = {"run": context.run_id, "now": context.clock()}
-        connection.execute(text(WRITE_PROVIDERS), parameters)
-        connection.execute(text(WRITE_LINEAGE), parameters)
+        write_providers(connection, context)
+        connection.execute(text(WRITE_LINEAGE), {"run": context.run_id, "now": context.clock()})
         providers = connection.execute(
             text("SELECT provider, count(*) AS n FROM domain_signals GROUP BY 1 ORDER BY 2 DESC, 1")
         ).all()
         connection.commit()
     counts["total"] = sum(row.n for row in providers)
     return StageReport(counts, {"providers": {row.provider: row.n for row in providers}})
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """What the look-up of one batch brought.
+
+    :param domains: how many were looked up.
+    :param partial: of these, those with a look-up that failed.
+    :param changes: what changed, each with its domain.
+    """
+
+    domains: int
+    partial: int
+    changes: Sequence[tuple[str, Change]]
+
+
+def look_up(connection: Connection, context: StageContext, scan: Scan, domains: Sequence[str]) -> LookedUp:
+    """Look up one batch of domains, and write and commit their signals and what changed in them."""
+    earlier = _earlier(connection, domains)
+    rows = [_row(context, result, earlier.get(result.domain)) for result in scan(domains)]
+    changes = _write(connection, context, rows, earlier)
+    connection.commit()
+    return LookedUp(len(rows), sum(row["status"] == "partial" for row in rows), changes)
+
+
+def write_providers(connection: Connection, context: StageContext) -> None:
+    """Take the providers over to the companies, except where a declared tenant decides; the caller commits."""
+    connection.execute(text(WRITE_PROVIDERS), {"run": context.run_id, "now": context.clock()})
 
 
 def signals_from_json(data: Mapping[str, Any]) -> Signals:
@@ -108,9 +134,11 @@ def _rederive(connection: Connection, context: StageContext) -> int:
         for old in stale:
             replies = tuple(Reply.from_json(reply) for reply in old.replies)
             fresh = DomainScan(old.domain, replies, derive_signals(old.domain, replies))
-            same_scan = {"attempts": old.attempts, "retry_at": old.retry_at, "scanned_at": old.scanned_at}
-            rows.append(_row(context, fresh, old) | same_scan)
-        _upsert(connection, rows)
+            row = _row(context, fresh, old)
+            # A look-up that only the newer rules find open has no retry yet.
+            retry_at = (old.retry_at or context.clock()) if row["status"] == "partial" else None
+            rows.append(row | {"attempts": old.attempts, "retry_at": retry_at, "scanned_at": old.scanned_at})
+        _write(connection, context, rows, {old.domain: old for old in stale})
         connection.commit()
         done += len(rows)
 
@@ -160,9 +188,15 @@ def retry_delay(attempts: int) -> timedelta:
     return min(FIRST_RETRY * (1 << min(attempts - 1, 10)), LAST_RETRY)
 
 
-def _upsert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write(
+    connection: Connection,
+    context: StageContext,
+    rows: Sequence[Mapping[str, Any]],
+    earlier: Mapping[str, Row[Any]],
+) -> list[tuple[str, Change]]:
+    """Write rows over the earlier ones of their domains, and what changed between them."""
     if not rows:
-        return
+        return []
     statement = insert(domain_signals).values([dict(row) for row in rows])
     connection.execute(
         statement.on_conflict_do_update(
@@ -174,3 +208,13 @@ def _upsert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
             },
         )
     )
+    changes = [
+        (row["domain"], change)
+        for row in rows
+        if row["domain"] in earlier
+        for change in changes_between(
+            signals_from_json(earlier[row["domain"]].signals), signals_from_json(row["signals"])
+        )
+    ]
+    record_changes(connection, context.run_id, context.clock(), changes)
+    return changes

@@ -1,0 +1,76 @@
+"""Looking up again the domains whose signals have grown old, and telling what changed.
+
+Belongs here: which domains are due, how many in one run, and when to give up. Does not belong here: the
+look-up and the writing, which are those of a first scan (`signals`). The stage lock is taken for one batch at
+a time, so that a sync never waits for a whole rescan.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from hunter_pipeline.pipeline.context import StageContext, StageReport
+from hunter_pipeline.pipeline.lineage import ON_CONFLICT
+from hunter_pipeline.pipeline.signals import SCAN_BATCH, STAGE, Scan, look_up, write_providers
+
+FEWEST_FOR_VERDICT = 10
+"""So many domains, every one with a failed look-up, mean that DNS is in trouble and not the domains."""
+
+DUE = """
+SELECT s.domain FROM domain_signals s JOIN companies c USING (domain)
+WHERE s.scanned_at < :before ORDER BY s.scanned_at, s.domain LIMIT :limit
+"""
+
+WRITE_LINEAGE = f"""
+INSERT INTO referral_lineage (referral_id, stage, input, decision, row_key, code_version, run_id, recorded_at)
+SELECT l.external_id, '{STAGE}', 'looked up ' || h.domain || ' again', h.changes, h.domain, s.code_version, :run, :now
+FROM (
+    SELECT domain, 'changed: ' || string_agg(field || ' from ' || old || ' to ' || new, '; ' ORDER BY id) AS changes
+    FROM domain_signal_history WHERE run_id = :run AND domain = ANY(:domains) GROUP BY domain
+) h JOIN domain_signals s USING (domain) JOIN raw_leads l USING (domain)
+{ON_CONFLICT}
+"""  # noqa: S608 - constants of this module
+
+
+def rescan_domains(context: StageContext, scan: Scan, *, older_than: timedelta, limit: int) -> StageReport:
+    """Look up again the domains whose last scan is the oldest.
+
+    What failed look-ups leave open keeps its last good value. When every look-up of a batch fails, DNS itself is
+    in trouble: the rest is left for the next run.
+
+    :param older_than: age of a scan from which it counts as old.
+    :param limit: how many domains at most.
+    :returns: counts `rescanned`, `changed_domains`, `rescans_partial`, `still_old`; group `changes` by signal.
+    """
+    before = context.clock() - older_than
+    done, partial, changed, fields = 0, 0, 0, Counter[str]()
+    while done < limit:
+        with context.stage() as connection:
+            due = {"before": before, "limit": min(SCAN_BATCH, limit - done)}
+            batch = list(connection.execute(text(DUE), due).scalars())
+            connection.commit()
+            if not batch:
+                break
+            looked = look_up(connection, context, scan, batch)
+            write_providers(connection, context)
+            parameters = {"run": context.run_id, "now": context.clock(), "domains": batch}
+            connection.execute(text(WRITE_LINEAGE), parameters)
+            connection.commit()
+        done += len(batch)
+        partial += looked.partial
+        changed += len({domain for domain, _ in looked.changes})
+        fields.update(change.field for _, change in looked.changes)
+        context.progress(f"{done} domains looked up again, {changed} changed, {partial} partly")
+        if looked.domains >= FEWEST_FOR_VERDICT and looked.partial == looked.domains:
+            context.progress("every domain of the last batch had a failed look-up: DNS is in trouble, leaving the rest")
+            break
+    with context.engine.connect() as connection:
+        left = connection.execute(
+            text("SELECT count(*) FROM domain_signals s JOIN companies c USING (domain) WHERE s.scanned_at < :before"),
+            {"before": before},
+        ).scalar_one()
+    counts = {"rescanned": done, "changed_domains": changed, "rescans_partial": partial, "still_old": left}
+    return StageReport(counts, {"changes": dict(sorted(fields.items()))})
