@@ -119,6 +119,37 @@ class Settings(BaseSettings):
     )
     partner_center_timeout: float = Field(30.0, gt=0, le=600, description="Seconds to wait for the API to answer")
 
+    web_host: str = Field(
+        "127.0.0.1", description="Address that the lead list listens on; one beyond loopback needs HUNTER_WEB_TOKEN"
+    )
+    web_port: int = Field(8000, ge=1, le=65_535, description="Port that the lead list listens on")
+    web_token: SecretStr | None = Field(
+        None, description="Token of at least 16 characters that opens the lead list and its API; unset: loopback only"
+    )
+    web_public_url: str | None = Field(
+        None, description="Address under which a reverse proxy serves the lead list, such as https://leads.example.com"
+    )
+    dagster_url: str = Field(
+        "http://127.0.0.1:3000", description="Dagster's web server, through which the lead list starts syncs"
+    )
+    dagster_public_url: str | None = Field(
+        None, description="Address of the Dagster UI in people's browsers; unset: the same as HUNTER_DAGSTER_URL"
+    )
+    webhook_enabled: bool = Field(False, description="Take Partner Center's events at /ingest/partnercenter")
+    webhook_certificate_url: str = Field(
+        "https://3psostorageacct.blob.core.windows.net/cert/",
+        description="Where the certificate that signs an event may be fetched from: an https:// address it begins with",
+    )
+    webhook_ca_file: Path | None = Field(
+        None, description="Root certificates (PEM) that signing certificates must lead to; unset: the usual public ones"
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _make_absolute(cls, value: Path) -> Path:
+        # Child processes run in other directories and must find the same database.
+        return value.expanduser().absolute()
+
     @field_validator("dns_servers", mode="before")
     @classmethod
     def _split_servers(cls, value: object) -> object:
@@ -148,6 +179,33 @@ class Settings(BaseSettings):
                 "must be an https:// address without user, query or fragment: the access token is sent there"
             )
         return value.rstrip("/")
+
+    @field_validator("web_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
+        token = value.get_secret_value() if value else None
+        if token is not None and (len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token):
+            raise ValueError(
+                "must be at least 16 characters of ASCII without spaces; make one with: "
+                'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            )
+        return value
+
+    @field_validator("web_public_url", "dagster_url", "dagster_public_url")
+    @classmethod
+    def _check_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://unset")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+            raise ValueError("must be an http:// or https:// address without user and query")
+        return value.rstrip("/") if value else None
+
+    @field_validator("webhook_certificate_url")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname or parts.username or not parts.path.endswith("/"):
+            raise ValueError("must be an https:// address that ends with a slash")
+        return value
 
     @field_validator("partner_center_authority")
     @classmethod

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 from itertools import islice
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 from openpyxl import Workbook
@@ -59,7 +60,7 @@ def lead_record(lead: Lead) -> dict[str, Any]:
     return {**record, "currency": lead.currency}
 
 
-def json_chunks(leads: Iterable[Lead]) -> Iterator[str]:
+def write_json(leads: Iterable[Lead]) -> Iterator[str]:
     """A JSON array in pieces, one lead a line."""
     separator = "[\n"
     for lead in leads:
@@ -68,13 +69,11 @@ def json_chunks(leads: Iterable[Lead]) -> Iterator[str]:
     yield "\n]\n" if separator.startswith(",") else "[]\n"
 
 
-def write_json(leads: Iterable[Lead], file: IO[str]) -> None:
-    """Write a JSON array, one lead a line."""
-    file.writelines(json_chunks(leads))
+def write_csv(leads: Iterable[Lead]) -> Iterator[str]:
+    """CSV text (RFC 4180, with a header line) in pieces of a thousand leads.
 
-
-def csv_chunks(leads: Iterable[Lead]) -> Iterator[str]:
-    """CSV text (RFC 4180, with a header line) in pieces of a thousand leads."""
+    Write it to files opened with `newline=""`; with the encoding `utf-8-sig` Excel reads its letters right.
+    """
     rows = iter(leads)
     chunk: list[Lead] | None = None
     while chunk is None or len(chunk) == _CHUNK:
@@ -84,20 +83,17 @@ def csv_chunks(leads: Iterable[Lead]) -> Iterator[str]:
         yield frame.to_csv(index=False, header=header, lineterminator="\r\n")
 
 
-def write_csv(leads: Iterable[Lead], file: IO[str]) -> None:
-    """Write CSV. Open the file with `newline=""`; with the encoding `utf-8-sig` Excel reads its letters right."""
-    file.writelines(csv_chunks(leads))
-
-
-def write_xlsx(leads: Iterable[Lead], file: IO[bytes]) -> None:
-    """Write an Excel workbook with one sheet, header row frozen. Rows go to a temporary file, not to memory."""
+def write_xlsx(leads: Iterable[Lead]) -> bytes:
+    """An Excel workbook with one sheet, its header row frozen. Rows are collected in a temporary file."""
     book = Workbook(write_only=True)
     sheet = book.create_sheet("Leads")
     sheet.freeze_panes = "A2"
     sheet.append(list(COLUMNS))
     for lead in leads:
         sheet.append([_excel(cell) for cell in _cells(lead)])
-    book.save(file)
+    content = BytesIO()
+    book.save(content)
+    return content.getvalue()
 
 
 def _cells(lead: Lead) -> list[Any]:
