@@ -16,9 +16,9 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 from hunter_pipeline.store.embedded import release_embedded, start_embedded
 from hunter_pipeline.store.engine import make_engine
-from hunter_pipeline_tests.sandbox_fixtures import sandbox
+from hunter_pipeline_tests.sandbox_fixtures import pipeline, sandbox
 
-__all__ = ["sandbox"]
+__all__ = ["pipeline", "sandbox"]
 
 _TEMPLATE = "hunter_template"
 _numbers = itertools.count(1)

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline_tests.pipeline_runs import Pipeline
 
 
 @pytest.fixture
@@ -19,3 +21,12 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)
         yield running
+
+
+@pytest.fixture
+def pipeline(engine: Engine, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """The stages on a fresh database, with the sandbox's samples to fetch."""
+    # One of the samples' domains never answers: two seconds of waiting would be most of a test's time.
+    monkeypatch.setenv("HUNTER_DNS_TIMEOUT", "0.6")
+    monkeypatch.setenv("HUNTER_DNS_ATTEMPTS", "1")
+    return Pipeline(engine, tmp_path / "home")

@@ -68,7 +68,7 @@ def sandbox(
     hunter login, hunter sync, hunter leads, hunter dev.
     """
     settings = ready()
-    world = Sandbox(directory=settings.home.resolve() / "sandbox", ports=Ports(https=port, dns=dns_port))
+    world = Sandbox(directory=settings.home / "sandbox", ports=Ports(https=port, dns=dns_port))
     with _explain_ports(port, dns_port), world:
         if as_json:
             print_json(world.environment)
@@ -88,14 +88,14 @@ def sandbox_settings() -> Iterator[Sandbox]:
     The folder and the database stay the configured ones; a database never mixes samples with real referrals.
     """
     settings = load_settings()
-    kept = {"HUNTER_HOME": str(settings.home.resolve())}
+    kept = {"HUNTER_HOME": str(settings.home)}
     for name, secret in (
         ("HUNTER_DATABASE_URL", settings.database_url),
         ("HUNTER_DAGSTER_DATABASE_URL", settings.dagster_database_url),
     ):
         if secret is not None:
             kept[name] = secret.get_secret_value()
-    world = Sandbox(directory=settings.home.resolve() / "sandbox")
+    world = Sandbox(directory=settings.home / "sandbox")
     with world:
         before = dict(os.environ)
         for name in [name for name in os.environ if name.startswith("HUNTER_")]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 
 import click
 import typer
 
-from hunter_pipeline.cli import database, demo, servers, show, sign_in, sync
+from hunter_pipeline.cli import database, demo, scan, scoring, servers, show, sign_in, sync
 from hunter_pipeline.cli.console import err
 from hunter_pipeline.orchestration.metadata import EXPECTED_ERRORS
 from hunter_pipeline.orchestration.run_sync import SyncUnderWay
@@ -25,13 +26,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, servers, sign_in, sync, show, database):
+for module in (demo, servers, sign_in, sync, show, scoring, scan, database):
     module.register(app)
 
 
 def main() -> None:
     """Run the command line; exit status 0 only on success, 1 with one line on an error that a person can mend."""
     warnings.filterwarnings("ignore", category=UserWarning, module="dagster")
+    # Ends like Ctrl+C does, so that the embedded database is left in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app(standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -69,7 +69,7 @@ def _check_port(port: int, option: str) -> None:
 
 def _run(commands: Sequence[Sequence[str]], cwd: str) -> None:
     """Run servers together: the end of one, or a signal, ends all of them."""
-    environment = {**os.environ, "HUNTER_HOME": str(load_settings().home.resolve())}
+    environment = {**os.environ, "HUNTER_HOME": str(load_settings().home)}
     children = [subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True) for command in commands]
     wanted = False
 

@@ -132,9 +132,7 @@ def print_leads(engine: Engine, chosen: LeadFilter | None = None, limit: int | N
 
 def lineage(
     referral_id: Annotated[str, typer.Argument(help="Partner Center's id of the referral, or its first characters")],
-    history: Annotated[
-        bool, typer.Option("--history", help="Every step ever, not the newest of each stage")
-    ] = False,
+    history: Annotated[bool, typer.Option("--history", help="Every step ever, not the newest of each stage")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Tell the story of one referral: what each stage took in, what it decided and why, and which run did it."""

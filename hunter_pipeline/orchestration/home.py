@@ -26,7 +26,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
     tune_event_log()
     if os.environ.get("DAGSTER_HOME"):
         return Path(os.environ["DAGSTER_HOME"])
-    home = (settings.home / "dagster").resolve()
+    home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         content = packaged_file(name).read_text("utf-8")

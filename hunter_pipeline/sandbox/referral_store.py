@@ -78,6 +78,11 @@ class ReferralStore:
         with self._lock:
             del self._items[self._index(referral_id)]
 
+    def clear(self) -> None:
+        """Take all referrals out, those without an id too."""
+        with self._lock:
+            self._items.clear()
+
     def get(self, referral_id: str) -> Item | None:
         """The referral with this id, or None."""
         with self._lock:
