@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from hunter_pipeline.orchestration import upkeep
+from hunter_pipeline.orchestration.assets.scoring import lead_scores, lead_scores_for
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, referral_sync_job
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor
@@ -23,14 +25,15 @@ def build_defs(
     Steps run in one process: six small assets take 0.5 s so, and 13 s with a process each. Concurrency lives
     inside the look-ups.
 
-    :param settings: decide the rhythm and which sensors run by default; runs read their settings anew.
+    :param settings: decide the rhythm, which sensors run by default and which rules `lead_scores` is shown to follow;
+        runs read their settings anew.
     :param resources: stand in for the resources of the same names.
     :param loggers: for runs in this process; None: Dagster's console logger.
     """
     return dg.Definitions(
-        assets=SYNC_ASSETS,
-        jobs=[referral_sync_job],
-        schedules=[make_sync_schedule(settings)],
+        assets=[lead_scores_for(settings) if asset is lead_scores else asset for asset in SYNC_ASSETS],
+        jobs=[referral_sync_job, *upkeep.JOBS],
+        schedules=[make_sync_schedule(settings), *upkeep.SCHEDULES],
         sensors=[make_sync_sensor(settings)],
         resources={**make_resources(), **(resources or {})},
         loggers=loggers,

@@ -1,17 +1,31 @@
 """Assets of the group `scoring`: what a company's domain says in public, and what that is worth."""
 
+from datetime import timedelta
+
 import dagster as dg
+from pydantic import Field
 
 from hunter_pipeline.orchestration.assets.referrals import companies
 from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, DnsResource, ScoringResource
-from hunter_pipeline.pipeline import scores, signals
+from hunter_pipeline.pipeline import rescans, scores, signals
 from hunter_pipeline.pipeline.context import StageReport
+from hunter_pipeline.pipeline.services import make_rules
 from hunter_pipeline.scan.scan import SIGNALS_VERSION
+from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.scoring.score import SCORER_VERSION
+from hunter_pipeline.settings import Settings
 from hunter_pipeline.store import tables
 
 GROUP = "scoring"
+
+
+class SignalsConfig(dg.Config):
+    """What a run of `domain_signals` does beside the domains that have no signals yet."""
+
+    rescan_limit: int = Field(
+        default=0, ge=0, description="Domains older than HUNTER_DOMAIN_RESCAN_DAYS to look up again, at most; 0: none"
+    )
 
 
 @dg.asset(
@@ -23,13 +37,24 @@ GROUP = "scoring"
     metadata=table_metadata(tables.domain_signals),
 )
 def domain_signals(
-    context: dg.AssetExecutionContext, database: DatabaseResource, dns: DnsResource
+    context: dg.AssetExecutionContext, config: SignalsConfig, database: DatabaseResource, dns: DnsResource
 ) -> dg.MaterializeResult[None]:
     """MX, SPF, DKIM, DMARC and mailbox provider of each company's domain, looked up once.
 
-    A look-up that stayed open is tried again with back-off; a domain that has signals is not asked again.
+    A look-up that stayed open is tried again with back-off. A domain that has signals is asked again only by a
+    rescan, which keeps what changed in the table `domain_signal_history`.
     """
-    return result_of(lambda: signals.scan_domains(database.stage(context), dns.scan()))
+
+    def run() -> StageReport:
+        stage, scan = database.stage(context), dns.scan()
+        first = signals.scan_domains(stage, scan)
+        if not config.rescan_limit:
+            return first
+        age = timedelta(days=dns.settings.load().domain_rescan_days)
+        again = rescans.rescan_domains(stage, scan, older_than=age, limit=config.rescan_limit)
+        return StageReport({**first.counts, **again.counts}, {**first.groups, **again.groups})
+
+    return result_of(run)
 
 
 @dg.asset(
@@ -55,3 +80,21 @@ def lead_scores(
         )
 
     return result_of(run)
+
+
+def lead_scores_for(settings: Settings) -> dg.AssetsDefinition:
+    """`lead_scores` with a code version that names the rules and settings behind the scores.
+
+    So the UI shows the scores as out of date after an edit of the rules, once the definitions are loaded again. A
+    rules file with faults makes the version `unreadable` and does not keep the definitions from loading: the run
+    fails, with the fault and its line.
+    """
+    try:
+        rules = make_rules(settings)
+    except RulesError:
+        version = "unreadable"
+    else:
+        version = scores.rules_version(
+            rules, settings.partner_center_azure_tenant_score, settings.partner_center_cosell_bonus
+        )[:12]
+    return lead_scores.map_asset_specs(lambda spec: spec.replace_attributes(code_version=f"{SCORER_VERSION}-{version}"))
