@@ -217,10 +217,13 @@ def scan(
 
 async def _scan_domain(domain: str, client: DnsClient, shared: dict[Question, asyncio.Task[list[Reply]]]) -> DomainScan:
     replies: list[Reply] = []
+    asked: set[Question] = set()
     for _ in range(_MOST_ROUNDS):
-        questions = open_questions(domain, replies)
+        # a name that cannot be asked comes back spelled in another way, and would be asked for again
+        questions = [question for question in open_questions(domain, replies) if question not in asked]
         if not questions:
             break
+        asked.update(questions)
         own = [question for question in questions if f".{question[0]}".endswith(f".{domain}")]
         others = [question for question in questions if question not in own]
         for question in others:
