@@ -1,0 +1,208 @@
+"""The books of a sync: after each stage, everything that came in must have gone somewhere.
+
+Belongs here: the equations that a stage must leave behind, each read in one statement (one moment) and judged
+by a pure function. Does not belong here: what a stage does, and what may be open for a while (`claims`).
+
+Another run may write between a stage and its gate, so an equation covers only rows that were complete before
+the stage began: the stage lock keeps writers apart, hence the stage has seen all of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY
+from hunter_pipeline.pipeline.verdicts import EXAMPLES, Examples, Verdict
+
+PROCESS_AGAIN = (
+    f"Rows were changed by hand or a write got lost: run `hunter sync --force --since {FIRST_DAY}`, which processes "
+    "everything again, and report it if it comes back."
+)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """An equation that a stage must leave behind.
+
+    :param stage: name of the stage and of its asset.
+    :param name: name of the check.
+    :param rule: the equation in words.
+    :param total: name of the left side.
+    :param parts: names of the terms of the right side.
+    :param broken: what one that is in no term is called, as in "3 lost".
+    :param rows: SELECT of one row for each item, with `item` and `part` (a name in `parts`, or anything else).
+        It is given `:before`, when the stage began.
+    """
+
+    stage: str
+    name: str
+    rule: str
+    total: str
+    parts: tuple[str, ...]
+    broken: str
+    rows: str
+
+    @property
+    def description(self) -> str:
+        """The equation and what to do when it does not hold."""
+        return f"{self.rule} {PROCESS_AGAIN}"
+
+
+@dataclass(frozen=True)
+class Books:
+    """What was counted.
+
+    :param total: number of items.
+    :param parts: how many of them are in each term.
+    :param strays: items in no term, at most `EXAMPLES`.
+    """
+
+    total: int
+    parts: Mapping[str, int]
+    strays: tuple[str, ...]
+
+
+_FAILED = """EXISTS (SELECT FROM referral_failures f
+    WHERE f.item_key = r.referral_id AND f.raw_id = r.id AND f.resolved_at IS NULL)"""
+
+GATES = (
+    Gate(
+        stage="normalized_domains",
+        name="fetched_equals_decided_plus_failed",
+        rule="The current version of every fetched referral has a domain decision or an open failure.",
+        total="fetched",
+        parts=("decided", "failed"),
+        broken="undecided",
+        rows=f"""
+            SELECT r.referral_id AS item,
+                CASE WHEN d.raw_id = r.id THEN 'decided' WHEN {_FAILED} THEN 'failed' END AS part
+            FROM partner_center_referrals_raw r LEFT JOIN normalized_domains d USING (referral_id)
+            WHERE r.is_current AND r.last_seen_at < :before
+        """,  # noqa: S608 - a constant of this module
+    ),
+    Gate(
+        stage="partner_center_referrals",
+        name="fetched_equals_tracked_plus_failed",
+        rule="The current version of every fetched referral is tracked or has an open failure.",
+        total="fetched",
+        parts=("tracked", "failed"),
+        broken="lost",
+        rows=f"""
+            SELECT item, part FROM (
+                SELECT r.referral_id AS item, d.raw_id = r.id AND d.decided_at < :before AS decided,
+                    CASE WHEN t.raw_id = r.id THEN 'tracked' WHEN {_FAILED} THEN 'failed' END AS part
+                FROM partner_center_referrals_raw r
+                LEFT JOIN normalized_domains d USING (referral_id)
+                LEFT JOIN partner_center_referrals t USING (referral_id)
+                WHERE r.is_current AND r.last_seen_at < :before
+            ) q WHERE decided OR part IS NOT NULL
+        """,  # noqa: S608 - a constant of this module
+    ),
+    Gate(
+        stage="partner_center_referrals",
+        name="tracked_equals_with_domain_plus_skipped",
+        rule="Every tracked referral has the company domain that was decided, or a reason why it has none.",
+        total="tracked",
+        parts=("with_domain", "skipped"),
+        broken="unaccounted for",
+        rows="""
+            SELECT t.referral_id AS item,
+                CASE WHEN t.domain = d.domain THEN 'with_domain'
+                     WHEN t.domain IS NULL AND d.skip_reason IS NOT NULL THEN 'skipped' END AS part
+            FROM partner_center_referrals t LEFT JOIN normalized_domains d USING (referral_id)
+            WHERE d.referral_id IS NULL OR (d.raw_id = t.raw_id AND d.decided_at < :before)
+        """,
+    ),
+    Gate(
+        stage="companies",
+        name="one_company_per_domain",
+        rule="No two companies have the same domain, whatever the case of its letters.",
+        total="companies",
+        parts=("domains",),
+        broken="double",
+        rows="""
+            SELECT domain AS item,
+                CASE WHEN row_number() OVER (PARTITION BY lower(domain) ORDER BY id) = 1 THEN 'domains' END AS part
+            FROM companies
+        """,
+    ),
+    Gate(
+        stage="companies",
+        name="no_lead_without_company",
+        rule="The domain of every lead has a company.",
+        total="leads",
+        parts=("with_company",),
+        broken="without a company",
+        rows="""
+            SELECT l.external_id AS item, CASE WHEN c.domain IS NOT NULL THEN 'with_company' END AS part
+            FROM raw_leads l LEFT JOIN companies c USING (domain) WHERE l.updated_at < :before
+        """,
+    ),
+    Gate(
+        stage="lead_scores",
+        name="scores_within_range_and_explained",
+        rule="Every score is between 0 and 100, and the points of its breakdown add up to it.",
+        total="scores",
+        parts=("explained",),
+        broken="out of range or unexplained",
+        rows="""
+            SELECT domain AS item,
+                CASE WHEN score BETWEEN 0 AND 100 AND score = (
+                    SELECT coalesce(sum(points::numeric), 0)
+                    FROM jsonb_path_query(breakdown, '$[*].points ? (@.type() == "number")') points
+                ) THEN 'explained' END AS part
+            FROM lead_scores
+        """,
+    ),
+)
+"""Every gate, in the order of the stages."""
+
+
+def gates_of(stage: str) -> tuple[Gate, ...]:
+    """The gates behind a stage; none for a stage that has none."""
+    return tuple(gate for gate in GATES if gate.stage == stage)
+
+
+def read_books(connection: Connection, gate: Gate, before: datetime) -> Books:
+    """Count what `gate` is about.
+
+    :param before: when the stage began, aware; what other runs wrote since is left out.
+    """
+    parts = ", ".join(f"count(*) FILTER (WHERE part = '{part}') AS {part}" for part in gate.parts)
+    known = ", ".join(f"'{part}'" for part in gate.parts)
+    row = (
+        connection.execute(
+            text(
+                f"SELECT count(*) AS total, {parts}, (array_agg(item ORDER BY item)"  # noqa: S608 - constants above
+                f" FILTER (WHERE part IS NULL OR part NOT IN ({known})))[1:{EXAMPLES}] AS strays"
+                f" FROM ({gate.rows}) q"
+            ),
+            {"before": before},
+        )
+        .mappings()
+        .one()
+    )
+    return Books(row["total"], {part: row[part] for part in gate.parts}, tuple(row["strays"] or ()))
+
+
+def judge_books(gate: Gate, books: Books) -> Verdict:
+    """Whether the terms add up to the total."""
+    missing = books.total - sum(books.parts.values())
+    terms = " + ".join(f"{number} {_words(part)}" for part, number in books.parts.items())
+    counts = {gate.total: books.total, **books.parts, "missing": missing}
+    if missing == 0:
+        return Verdict(True, f"{books.total} {gate.total} = {terms}", counts)
+    return Verdict(
+        False,
+        f"{books.total} {gate.total}, but {terms}: {missing} {gate.broken}. {PROCESS_AGAIN}",
+        counts,
+        Examples(missing, ("item",), tuple((item,) for item in books.strays)),
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
