@@ -1,0 +1,93 @@
+"""The look-up of domains: once each, again only where something stayed open, and better rules without questions."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from hunter_pipeline.pipeline.signals import retry_delay, scan_domains
+from hunter_pipeline.scan.dns import LookupStatus
+from hunter_pipeline_tests.integration.pipeline.domain_world import NOW, DomainWorld, google, m365
+
+CHANGES = "SELECT field, old, new FROM domain_signal_history ORDER BY id"
+
+
+@pytest.fixture
+def world(engine: Engine) -> DomainWorld:
+    return DomainWorld(engine)
+
+
+def test_a_domain_that_has_signals_is_not_looked_up_again(world: DomainWorld):
+    world.companies("acme.com")
+    world.zone |= google("acme.com")
+    assert scan_domains(world.context(), world.scan).counts["scanned"] == 1
+    assert scan_domains(world.context(after=timedelta(days=400)), world.scan).counts["scanned"] == 0
+    assert world.asked == ["acme.com"]
+
+
+def test_a_failed_look_up_is_tried_again_only_when_its_retry_is_due(world: DomainWorld):
+    world.companies("acme.com")
+    world.zone |= google("acme.com") | {("_dmarc.acme.com", "TXT"): LookupStatus.servfail}
+    assert scan_domains(world.context(), world.scan).counts["partial"] == 1
+    scan_domains(world.context(after=timedelta(minutes=9)), world.scan)
+    assert world.asked == ["acme.com"]
+    world.zone["_dmarc.acme.com", "TXT"] = ("v=DMARC1; p=none",)
+    scan_domains(world.context(after=timedelta(minutes=1)), world.scan)
+    assert world.rows("SELECT status, dmarc_policy, attempts, retry_at FROM domain_signals") == [
+        ("complete", "none", 0, None)
+    ]
+
+
+def test_the_wait_doubles_with_every_failure_up_to_a_day():
+    assert [retry_delay(n) for n in (1, 2, 3)] == [timedelta(minutes=m) for m in (10, 20, 40)]
+    assert retry_delay(1000) == timedelta(days=1)
+
+
+def test_a_value_kept_over_a_failure_is_no_change_and_says_how_old_it_is(world: DomainWorld):
+    world.companies("acme.com")
+    world.zone |= m365("acme.com")
+    scan_domains(world.context(), world.scan)
+    world.execute("UPDATE domain_signals SET status = 'partial', retry_at = scanned_at")
+    world.down = True
+    scan_domains(world.context(after=timedelta(hours=1)), world.scan)
+    [(provider, mx, kept)] = world.rows("SELECT provider, mx_state, kept->>'mx' FROM domain_signals")
+    assert (provider, mx, kept) == ("M365", "present", NOW.isoformat())
+    assert world.rows(CHANGES) == []
+
+
+def test_signals_of_older_rules_are_derived_again_without_asking_and_the_difference_is_recorded(world: DomainWorld):
+    world.companies("acme.com")
+    world.zone |= google("acme.com")
+    scan_domains(world.context(), world.scan)
+    world.execute(
+        "UPDATE domain_signals SET code_version = 'older', provider = 'M365',"
+        """ signals = signals || '{"provider": "M365"}'"""
+    )
+    report = scan_domains(world.context(after=timedelta(days=1)), world.scan)
+    assert (report.counts["rederived"], world.asked) == (1, ["acme.com"])
+    assert world.rows("SELECT provider, scanned_at FROM domain_signals") == [("Google", NOW)]
+    assert world.rows(CHANGES) == [("provider", "M365", "Google")]
+    assert world.rows("SELECT provider FROM companies") == ["Google"]
+    [told] = world.rows("SELECT input FROM referral_lineage WHERE run_id = 'run-2'")
+    assert told == "read the kept replies of acme.com again by newer rules"
+
+
+def test_a_look_up_that_only_newer_rules_find_open_is_tried_again(world: DomainWorld):
+    world.companies("acme.com")
+    world.zone |= google("acme.com") | {("_dmarc.acme.com", "TXT"): LookupStatus.servfail}
+    scan_domains(world.context(), world.scan)
+    world.execute(
+        "UPDATE domain_signals SET code_version = 'older', status = 'complete', retry_at = NULL, attempts = 0"
+    )
+    scan_domains(world.context(after=timedelta(days=1)), world.scan)
+    assert world.asked == ["acme.com", "acme.com"]
+
+
+def test_a_declared_tenant_keeps_its_provider_whatever_dns_says(world: DomainWorld):
+    world.companies("acme.com")
+    world.execute("UPDATE companies SET provider = 'M365', azure_tenant_id = 'declared'")
+    world.zone |= google("acme.com")
+    scan_domains(world.context(), world.scan)
+    assert world.rows("SELECT c.provider, s.provider FROM companies c JOIN domain_signals s USING (domain)") == [
+        ("M365", "Google")
+    ]
