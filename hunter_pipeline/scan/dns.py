@@ -171,7 +171,7 @@ class DnsClient:
 
     async def _lookup(self, asked: str, rtype: str) -> Reply:
         name = asked.rstrip(".").lower()
-        if not _ASKABLE.fullmatch(name) or any(len(label) > 63 for label in name.split(".")):
+        if not is_askable(name):
             return Reply(escape_octets(name.encode("utf-8", "surrogatepass")), rtype, LookupStatus.other)
         reply = Reply(name, rtype, LookupStatus.other)
         server: _Server | None = None
@@ -265,6 +265,11 @@ _STATUS_OF_ERROR: Final = {
     aiodns.error.ARES_EREFUSED: LookupStatus.refused,
     aiodns.error.ARES_ETIMEOUT: LookupStatus.timeout,
 }
+
+
+def is_askable(name: str) -> bool:
+    """Whether a name can stand in a question: 253 printable ASCII characters at most, labels of 1 to 63 (RFC 1035)."""
+    return _ASKABLE.fullmatch(name) is not None and all(0 < len(label) < 64 for label in name.split("."))
 
 
 def escape_octets(octets: bytes) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
-from hunter_pipeline.scan.dns import Question, Replies, Reply, txt_text
+from hunter_pipeline.scan.dns import Question, Replies, Reply, is_askable, txt_text
 
 SpfState = Literal["ok", "none", "permerror", "unknown"]
 
@@ -177,7 +177,10 @@ class _Tree:
             if target is None:
                 continue
             found = self.replies.get((target, "TXT"))
-            if found is None:
+            if not is_askable(target):
+                # section 4.3: a malformed name has no record, and section 5.2 makes that an error
+                self.errors.append(f"{_shown(target)} is no domain name")
+            elif found is None:
                 self.unseen.append(target)
             elif not found.status.known:
                 self.failed.append(target)

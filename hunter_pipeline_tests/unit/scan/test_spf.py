@@ -151,6 +151,13 @@ def test_a_tree_that_was_not_asked_for_leaves_the_count_open():
     assert (spf.state, spf.lookups) == ("ok", None)
 
 
+@pytest.mark.parametrize("target", ["spf..b.test", "x" * 64 + ".test", "a\\\\b.test"])
+def test_an_include_of_a_malformed_name_is_an_error_and_no_open_question(target: str):
+    known = replies(a_test=[f"v=spf1 include:{target} -all"])
+    assert read_spf("a.test", known).state == "permerror"
+    assert open_spf_questions("a.test", known) == []
+
+
 def test_a_record_that_includes_itself_ends():
     known = replies(a_test=["v=spf1 include:a.test -all"])
     assert read_spf("a.test", known).state == "permerror"
