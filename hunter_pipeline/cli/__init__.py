@@ -4,6 +4,13 @@ Belongs here: arguments, help that teaches, and what is shown. Does not belong h
 `pipeline` and `orchestration` functions.
 """
 
-from hunter_pipeline.cli.main import main
+import warnings
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the command line; the console script `hunter`."""
+    # Dagster says on every import that backfill policies are in beta; the lock file pins the version we tested.
+    warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
+    from hunter_pipeline.cli.main import run
+
+    run()

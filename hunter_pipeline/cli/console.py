@@ -32,12 +32,13 @@ def err() -> Console:
 
 
 def ready() -> Settings:
-    """The settings, with logging set up by them.
+    """The settings, with logging set up by them: only warnings, unless a level is set, as commands show progress.
 
     :raises SettingsError: a value is wrong.
     """
     settings = load_settings()
-    configure_logging(settings)
+    quiet = {} if "log_level" in settings.model_fields_set else {"log_level": "WARNING"}
+    configure_logging(settings.model_copy(update=quiet))
     return settings
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,17 +13,22 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from sqlalchemy import text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.cli.show import print_leads
 from hunter_pipeline.cli.sign_in import sign_in
 from hunter_pipeline.cli.sync import show_books, sync_now
-from hunter_pipeline.pipeline.lineage import find_referrals
 from hunter_pipeline.pipeline.services import make_sign_in
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.sandbox.sandbox import Ports, Sandbox
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
+
+BEST_REFERRAL = """
+SELECT l.external_id FROM raw_leads l JOIN lead_scores s USING (domain)
+ORDER BY s.category, s.score DESC, l.external_id LIMIT 1
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,12 +56,16 @@ def demo() -> None:
         print_leads(engine)
         show_books(engine, books)
         with engine.connect() as connection:
-            example = find_referrals(connection, "", limit=1)
+            example = connection.execute(text(BEST_REFERRAL)).scalar() or "REFERRAL_ID"
+    hunter = "hunter" if shutil.which("hunter") else os.path.relpath(sys.argv[0])
     out().print(f"{scanned}.\n")
     out().print("Next, try:", style="bold")
-    out().print(f"  hunter lineage {example[0] if example else 'REFERRAL_ID'}   the story of one referral")
-    out().print("  hunter leads --format csv      the list, for a spreadsheet")
-    out().print("  make dev                       the Dagster UI and the lead list on the same data")
+    for command, use in (
+        (f"{hunter} lineage {example[:8]}", "the story of one referral, from payload to score"),
+        (f"{hunter} leads --format csv", "the list, for a spreadsheet"),
+        (f"{hunter} dev --sandbox", "the Dagster UI on the same data (make dev)"),
+    ):
+        out().print(f"  {command:<42}{use}", markup=False)
 
 
 def sandbox(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-import warnings
 
-import click
 import typer
 
 from hunter_pipeline.cli import database, demo, scan, scoring, servers, show, sign_in, sync
@@ -24,30 +22,19 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,  # they may hold tokens and personal data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (demo, servers, sign_in, sync, show, scoring, scan, database):
     module.register(app)
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line; exit status 0 only on success, 1 with one line on an error that a person can mend."""
-    warnings.filterwarnings("ignore", category=UserWarning, module="dagster")
     # Ends like Ctrl+C does, so that the embedded database is left in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.exceptions.Abort:
-        err().print("stopped")
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err().print("stopped")
-        sys.exit(130)
+        app()  # shows wrong usage itself, and ends with the status that a command asks for
     except (*EXPECTED_ERRORS, SyncUnderWay, OSError) as error:
         err().print(f"hunter: {error}", style="bold red", markup=False)
         sys.exit(1)

@@ -1,0 +1,305 @@
+"""`hunter score` and `hunter rules`: why a lead has its score, and what other rules would change.
+
+Belongs here: arguments, and how explanations and previews are shown. Does not belong here: scoring, and reading
+what is stored (`pipeline.explanation`, `pipeline.preview`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from hunter_pipeline.cli.console import err, out, print_json, ready
+from hunter_pipeline.cli.scan import REFUSALS, company_domain
+from hunter_pipeline.cli.show import SEGMENT_STYLES
+from hunter_pipeline.pipeline.explanation import Explanation, explain_score
+from hunter_pipeline.pipeline.preview import preview_rules
+from hunter_pipeline.pipeline.scores import rules_version
+from hunter_pipeline.pipeline.services import make_rules
+from hunter_pipeline.scoring.preview import Change, Mover, Preview
+from hunter_pipeline.scoring.rules import Rules, RulesError, load_rules
+from hunter_pipeline.scoring.score import Score
+from hunter_pipeline.settings import Settings
+from hunter_pipeline.store.database import open_database
+
+group = typer.Typer(
+    name="rules",
+    help="Check and try scoring rules before they go live.\n\nHUNTER_SCORING_RULES names the file in use; unset, it is "
+    "the one that Hunter ships.",
+    no_args_is_help=True,
+)
+
+CAUSES = {
+    "first": "first scored",
+    "signals": "the domain's signals changed",
+    "referral": "a referral opened, closed or declared a tenant",
+    "rules": "the rules or their settings changed",
+}
+"""Why a score changed, in words."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(score)
+    app.add_typer(group)
+
+
+def score(
+    domain: Annotated[str, typer.Argument(help="The company's domain; a website or e-mail address stands for it")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Explain a lead's score: the parts that add up to it, the facts behind them, and how it changed over time.
+
+    Exit status 1 when the domain has no score.
+    """
+    settings = ready()
+    found, reason = company_domain(domain)
+    if found is None:
+        assert reason is not None
+        raise typer.BadParameter(f"{domain!r} names no company: {REFUSALS[reason]}", param_hint="DOMAIN")
+    with open_database(settings).connect() as connection:
+        explanation = explain_score(connection, found)
+    if explanation is None or explanation.score is None:
+        err().print(f"hunter: {_why_not_scored(found, explanation)}", style="bold red", markup=False)
+        raise typer.Exit(1)
+    note = _out_of_date(settings, explanation)
+    if as_json:
+        content = asdict(explanation)
+        print_json({**content, "up_to_date": note is None})
+        return
+    print_explanation(explanation, explanation.score)
+    if note is not None:
+        out().print(Text(f"\n{note}", "bold yellow"))
+
+
+@group.command()
+def check(
+    file: Annotated[Path | None, typer.Argument(help="Rules file; by default the one in use")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Say what is wrong in a rules file: every fault with its line and what to write instead.
+
+    Needs no database. Exit status 1 when there is a fault.
+    """
+    path = file or ready().scoring_rules
+    name = str(path) if path is not None else "the packaged rules"
+    try:
+        rules = load_rules(path)
+    except RulesError as error:
+        if as_json:
+            problems = [asdict(problem) for problem in error.problems]
+            print_json({"file": name, "valid": False, "hash": None, "problems": problems})
+        else:
+            out().print(str(error), markup=False, soft_wrap=True)
+            faults = len(error.problems)
+            err().print(f"hunter: {faults} fault{'s' if faults != 1 else ''} in {name}", style="bold red", markup=False)
+        raise typer.Exit(1) from None
+    if as_json:
+        print_json({"file": name, "valid": True, "hash": rules.hash, "problems": []})
+    else:
+        rows = len(rules.signals) + len(rules.hard_fail) + len(rules.segments) + len(rules.commercial_segments)
+        out().print(f"{name}: no fault in {rows} rules (version {rules.hash[:12]})", markup=False)
+
+
+@group.command()
+def preview(
+    file: Annotated[Path, typer.Argument(help="The rules file to try")],
+    tenant_score: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Try this score of a declared Azure tenant as well")
+    ] = None,
+    cosell_bonus: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Try this bonus of an open co-sell referral as well")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Say what a rules file would do to the leads as they stand: nothing is written, nothing goes live.
+
+    Compares the scores that the list shows now with those that FILE would give for the same facts, and names the
+    twenty biggest movers with the rules that move them.
+    """
+    settings = ready()
+    rules = load_rules(file)
+    found = preview_rules(
+        open_database(settings),
+        rules,
+        tenant_score=settings.partner_center_azure_tenant_score if tenant_score is None else tenant_score,
+        cosell_bonus=settings.partner_center_cosell_bonus if cosell_bonus is None else cosell_bonus,
+    )
+    if as_json:
+        print_json(_preview_json(file, rules, found))
+    else:
+        print_preview(file, found)
+
+
+def print_explanation(explanation: Explanation, current: Score) -> None:
+    """Print a score with its parts, facts and history. Text from payloads is shown as text, never as markup."""
+    console = out()
+    company = f"  {explanation.company_name}" if explanation.company_name else ""
+    console.print(Text.assemble((explanation.domain, "bold"), company))
+    console.print(
+        Text.assemble(
+            (f"Score {current.score}", "bold"), "  ", (current.segment, SEGMENT_STYLES.get(current.segment, "")),
+            f"  {current.category} {current.category_label}  priority {current.priority_score} of 1 (best) to 7",
+        )
+    )  # fmt: skip
+    console.print(Text(current.reason))
+    console.print(
+        Text(
+            f"{current.commercial_segment}, commercial heat {current.commercial_heat}, "
+            f"technical heat {current.technical_heat}",
+            "dim",
+        )
+    )
+    parts = Table(box=None, pad_edge=False, show_footer=True, padding=(0, 2, 0, 0), header_style="dim")
+    parts.add_column(
+        "Points", f"{sum(part.points for part in current.breakdown)}", justify="right", footer_style="bold"
+    )
+    parts.add_column("Why", "the score", footer_style="bold")
+    parts.add_column("Rule", style="dim")
+    for part in current.breakdown:
+        parts.add_row(f"{part.points:+d}" if part.points else "0", Text(part.detail), Text(part.rule))
+    console.print()
+    console.print(parts)
+    console.print(Text("\nFacts", "bold"))
+    facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for label, value in _fact_rows(explanation):
+        facts.add_row(f"  {label}", Text(value))
+    console.print(facts)
+    console.print(Text("\nHistory (newest first, UTC)", "bold"))
+    history = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for change in explanation.history:
+        history.add_row(
+            f"  {change.changed_at:%Y-%m-%d %H:%M}",
+            _step(change.old_score, change.new_score),
+            _step(change.old_segment, change.new_segment),
+            _step(change.old_category, change.new_category),
+            CAUSES.get(change.cause, change.cause),
+            Text(f"run {change.run_id}", "dim"),
+        )
+    console.print(history)
+
+
+def print_preview(file: Path, found: Preview) -> None:
+    """Print how many leads would change, from what to what, and who moves most."""
+    console = out()
+    if not found.total:
+        console.print("No lead is scored yet, so there is nothing to compare. Run hunter sync first.")
+        return
+    console.print(Text(f"{file}: {found.changed} of {found.total} leads would change"))
+    if not found.changed:
+        return
+    for name, changes in (("segment", found.segments), ("category", found.categories)):
+        moved = sum(change.count for change in changes)
+        console.print(Text(f"\n{moved} would change {name}", "bold"))
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(justify="right")
+        for change in changes:
+            table.add_row(f"  {change.count}", f"{change.before} -> {change.after}")
+        if changes:
+            console.print(table)
+    console.print(
+        Text("\nBiggest movers" + (f" (of {found.changed})" if found.changed > len(found.movers) else ""), "bold")
+    )
+    table = Table(header_style="bold")
+    for column in ("Domain", "Score", "Points", "Segment", "Category", "Because of"):
+        table.add_column(column, justify="right" if column == "Points" else "left")
+    for mover in found.movers:
+        before, after = mover.before, mover.after
+        table.add_row(
+            Text(mover.domain),
+            _step(before.score, after.score),
+            f"{mover.points:+d}",
+            _step(before.segment, after.segment),
+            _step(before.category, after.category),
+            Text(", ".join(_because(mover))),
+        )
+    console.print(table)
+    console.print("Nothing was written. To go live: point HUNTER_SCORING_RULES at the file and run hunter sync.")
+
+
+def _because(mover: Mover) -> list[str]:
+    """The rules whose points differ, as `name before -> after`; a lead can also move by a moved threshold."""
+    before, after = ({part.rule: part.points for part in side.breakdown} for side in (mover.before, mover.after))
+    changed = [
+        f"{rule} {before.get(rule, 0):+d} -> {after.get(rule, 0):+d}"
+        for rule in dict.fromkeys([*before, *after])
+        if before.get(rule, 0) != after.get(rule, 0)
+    ]
+    return changed or ["a threshold"]
+
+
+def _step(before: object, after: object) -> str:
+    return str(after) if before is None or before == after else f"{before} -> {after}"
+
+
+def _fact_rows(explanation: Explanation) -> list[tuple[str, str]]:
+    facts = explanation.facts
+    rows: list[tuple[str, str]] = []
+    if facts.get("has_signals"):
+        includes = facts.get("spf_includes")
+        policy = facts.get("dmarc_policy")
+        rows += [
+            ("Provider (by DNS)", facts["provider"]),
+            ("MX", _fact("mx", facts["mx"], explanation)),
+            ("SPF", _fact("spf", facts["spf"], explanation) + (f", {includes} includes" if includes else "")),
+            ("DKIM", _fact("dkim", facts["dkim"], explanation)),
+            ("DMARC", _fact("dmarc", facts["dmarc"], explanation) + (f", policy {policy}" if policy else "")),
+        ]
+    rows.append(("Scanned", f"{explanation.scanned_at:%Y-%m-%d %H:%M} UTC" if explanation.scanned_at else "never"))
+    rows.append(("Declared Azure tenant", "yes" if facts.get("azure_tenant") else "no"))
+    rows.append(("Open referrals", ", ".join(facts.get("open_types", [])) or "none whose type is known"))
+    return rows
+
+
+def _fact(name: str, state: str, explanation: Explanation) -> str:
+    if name in explanation.kept:
+        return f"{state} (the last look-up failed; this is from the scan of {explanation.kept[name][:16]})"
+    return "unknown: the look-up failed" if state == "unknown" else state.replace("_", " ")
+
+
+def _why_not_scored(domain: str, explanation: Explanation | None) -> str:
+    if explanation is None:
+        return f"no referral of {domain} is known; hunter leads lists the companies, hunter sync fetches new ones"
+    if explanation.scanned_at is None:
+        return f"{domain} has no signals yet, so it has no score; hunter sync looks it up and scores it"
+    return f"{domain} was looked up but is not scored yet; hunter sync scores it"
+
+
+def _out_of_date(settings: Settings, explanation: Explanation) -> str | None:
+    """A warning when the score was not made by the rules in use; None when it was."""
+    try:
+        rules = make_rules(settings)
+    except RulesError:
+        return "The rules file in use has faults, so this score cannot be brought up to date; run hunter rules check."
+    version = rules_version(rules, settings.partner_center_azure_tenant_score, settings.partner_center_cosell_bonus)
+    if version == explanation.rules_hash:
+        return None
+    return "The rules or their settings have changed since; the next sync scores this domain again."
+
+
+def _preview_json(file: Path, rules: Rules, found: Preview) -> dict[str, Any]:
+    def changes(rows: tuple[Change, ...]) -> list[dict[str, Any]]:
+        return [asdict(row) for row in rows]
+
+    return {
+        "file": str(file),
+        "hash": rules.hash,
+        "total": found.total,
+        "changed": found.changed,
+        "segments": changes(found.segments),
+        "categories": changes(found.categories),
+        "movers": [
+            {
+                "domain": mover.domain,
+                "points": mover.points,
+                "before": asdict(mover.before),
+                "after": asdict(mover.after),
+            }
+            for mover in found.movers
+        ],
+    }
