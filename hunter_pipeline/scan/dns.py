@@ -121,7 +121,8 @@ class DnsClient:
     """Asks questions within the limits of its settings; use it as an async context manager.
 
     A server whose last ten replies were all failures is left alone for a while, which doubles up to two seconds, and
-    the others are asked meanwhile. Truncated replies are asked again over TCP.
+    the others are asked meanwhile. Truncated replies are asked again over TCP. Entering raises ``ValueError`` for a
+    server that is no address.
     """
 
     def __init__(self, settings: DnsSettings) -> None:
@@ -136,15 +137,22 @@ class DnsClient:
         return self._settings.in_flight
 
     async def __aenter__(self) -> Self:
-        addresses = self._settings.servers or _system_servers()
-        self._servers = [_Server(address, self._settings) for address in addresses]
+        for address in self._settings.servers or _system_servers():
+            try:
+                self._servers.append(_Server(address, self._settings))
+            except pycares.AresError:
+                await self._close()
+                raise ValueError(f"{address!r} is no DNS server; write 10.0.0.53:53 or [fd00::53]:53") from None
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in self._servers:
-            await server.close()
+        await self._close()
+
+    async def _close(self) -> None:
+        while self._servers:
+            await self._servers.pop().close()
 
     async def lookup_many(self, questions: Iterable[Question]) -> list[Reply]:
         """Ask ``(name, type)`` questions, and return the replies in their order.

@@ -176,3 +176,14 @@ def test_replies_survive_storage(server: ZoneServer):
 def test_a_server_is_reached_over_ipv6():
     with ZoneServer(ZONE, host="::1") as server:
         assert ask([("null.test", "MX")], server.address)[0].records == ("0 .",)
+
+
+@pytest.mark.parametrize("address", ["localhost:53", "nonsense", "127.0.0.1:99999"])
+def test_a_server_that_is_no_address_is_refused_with_the_fix(server: ZoneServer, address: str):
+    with pytest.raises(ValueError, match=r"is no DNS server; write 10\.0\.0\.53:53"):
+        ask([("acme.test", "MX")], server.address, address)
+
+
+def test_without_servers_the_systems_are_asked():
+    (reply,) = ask([("acme.test", "MX")], timeout=0.05)
+    assert reply.server
