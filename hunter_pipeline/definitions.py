@@ -1,4 +1,4 @@
-"""What Dagster loads. Reads the settings and nothing else: no database, no network, no file but `.env`."""
+"""What Dagster loads. Reads the settings and the scoring rules, and nothing else: no database, no network."""
 
 from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.settings import load_settings

@@ -144,7 +144,7 @@ def print_explanation(explanation: Explanation, current: Score) -> None:
     console.print(
         Text.assemble(
             (f"Score {current.score}", "bold"), "  ", (current.segment, SEGMENT_STYLES.get(current.segment, "")),
-            f"  {current.category} {current.category_label}  priority {current.priority_score} of 1 (best) to 7",
+            f"  {current.category} {current.category_label}  priority {current.priority_score} (1 best, 7 last)",
         )
     )  # fmt: skip
     console.print(Text(current.reason))
@@ -246,7 +246,7 @@ def _fact_rows(explanation: Explanation) -> list[tuple[str, str]]:
         rows += [
             ("Provider (by DNS)", facts["provider"]),
             ("MX", _fact("mx", facts["mx"], explanation)),
-            ("SPF", _fact("spf", facts["spf"], explanation) + (f", {includes} includes" if includes else "")),
+            ("SPF", _fact("spf", facts["spf"], explanation) + (f", {includes} include: terms" if includes else "")),
             ("DKIM", _fact("dkim", facts["dkim"], explanation)),
             ("DMARC", _fact("dmarc", facts["dmarc"], explanation) + (f", policy {policy}" if policy else "")),
         ]

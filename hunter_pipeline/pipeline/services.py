@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import requests
 from sqlalchemy import Engine
 
 from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.partner_center.token_cache import FileBlobStore, TokenCache, load_keys
+from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
 from hunter_pipeline.pipeline.signals import Scan
 from hunter_pipeline.scan.dns import DnsSettings
+from hunter_pipeline.scan.registration import BOOTSTRAP_PATH, RegistrationClient
 from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.scan.scan import scan as scan_now
+from hunter_pipeline.scan.tenant import TenantDiscovery, discover_tenant
 from hunter_pipeline.scoring.rules import Rules, load_rules
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.store.token_store import DatabaseBlobStore
@@ -84,15 +88,20 @@ def make_client(settings: Settings, sign_in: SignIn) -> PartnerCenterClient:
     )
 
 
-def make_scan(settings: Settings) -> Scan:
-    """The look-up of some domains, with the servers and limits that are set."""
-    dns = DnsSettings(
+def make_dns_settings(settings: Settings) -> DnsSettings:
+    """Servers, pace and patience of DNS look-ups."""
+    return DnsSettings(
         servers=settings.dns_servers,
         in_flight=settings.dns_in_flight,
         qps_per_server=settings.dns_queries_per_second,
         timeout=settings.dns_timeout,
         attempts=settings.dns_attempts,
     )
+
+
+def make_scan(settings: Settings) -> Scan:
+    """The look-up of some domains, with the servers and limits that are set."""
+    dns = make_dns_settings(settings)
 
     def scan(domains: Sequence[str]) -> list[DomainScan]:
         return scan_now(domains, dns)
@@ -106,3 +115,33 @@ def make_rules(settings: Settings, path: Path | None = None) -> Rules:
     :raises RulesError: the file is missing or wrong; file, line and fix are named.
     """
     return load_rules(path or settings.scoring_rules)
+
+
+def make_registration_lookup(settings: Settings, bootstrap: Path = BOOTSTRAP_PATH) -> RegistrationLookup:
+    """The question to the registries about one domain.
+
+    :param bootstrap: file that names the registries' servers.
+    :raises SettingsError: it is switched off.
+    """
+    if not settings.registration_enabled:
+        raise SettingsError(
+            "registration look-ups are switched off; set HUNTER_REGISTRATION_ENABLED=true to switch them on"
+        )
+    return RegistrationClient(requests.Session(), bootstrap).lookup
+
+
+def make_tenant_lookup(settings: Settings) -> TenantLookup:
+    """The question to Microsoft about one domain's Entra tenant.
+
+    :raises SettingsError: it is switched off.
+    """
+    if not settings.tenant_discovery_enabled:
+        raise SettingsError(
+            "tenant discovery is switched off; set HUNTER_TENANT_DISCOVERY_ENABLED=true to switch it on"
+        )
+    session = requests.Session()
+
+    def lookup(domain: str) -> TenantDiscovery:
+        return discover_tenant(domain, session, settings.tenant_discovery_url)
+
+    return lookup
