@@ -88,6 +88,14 @@ def test_among_equal_points_the_widest_change_of_category_comes_first(tmp_path: 
     ]
 
 
+def test_the_most_frequent_change_comes_first(tmp_path: Path):
+    google = edited(tmp_path, "{segment: Cold, when: {score: [40, 100]}}", "{segment: Cold, when: {score: [46, 100]}}")
+    local = edited(tmp_path, "{score: [5, 59], provider: Local}", "{score: [31, 59], provider: Local}")
+    leads = {"a.example": GOOGLE, "b.example": GOOGLE, "z.example": LOCAL}
+    new = scored(leads, google)[:2] + scored(leads, local)[2:]
+    assert compare(scored(leads, RULES), new).categories == (Change("P5", "P6", 2), Change("P1", "P6", 1))
+
+
 def test_a_domain_in_one_scoring_only_is_refused():
     with pytest.raises(ValueError, match="not of the same domains"):
         compare(scored({"a.example": GOOGLE}, RULES), scored({"b.example": GOOGLE}, RULES))

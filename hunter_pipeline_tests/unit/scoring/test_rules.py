@@ -355,7 +355,7 @@ def test_no_row_can_be_lost_unnoticed_but_those_that_stand_beside_others(tmp_pat
     lines = PACKAGED.splitlines(keepends=True)
     unnoticed = []
     for number, line in enumerate(lines):
-        if line.startswith(" ") and not line.lstrip().startswith("#"):
+        if line.startswith("  - {"):
             try:
                 load(tmp_path, "".join(lines[:number] + lines[number + 1 :]))
             except RulesError:

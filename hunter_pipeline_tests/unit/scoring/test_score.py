@@ -305,7 +305,9 @@ def test_the_segment_is_taken_after_the_co_sell_bonus():
 
 
 def test_a_bonus_that_makes_nothing_worse_leaves_one_part():
-    result = scored(provider="Google", mx="present", open_referral_types=CO_SELL)
+    # 30 and 45 points: P1 and HIGH either way.
+    result = scored(provider="Local", mx="present", spf="ok", dkim="found", open_referral_types=CO_SELL)
+    assert (result.score, result.category) == (45, "P1")
     assert result.breakdown[-1] == Part("co_sell", 15, "Open co-sell referral")
 
 
