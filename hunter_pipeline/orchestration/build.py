@@ -8,10 +8,13 @@ from collections.abc import Mapping
 import dagster as dg
 
 from hunter_pipeline.orchestration import upkeep
+from hunter_pipeline.orchestration.assets.lineage import referral_lineage
 from hunter_pipeline.orchestration.assets.scoring import lead_scores, lead_scores_for
+from hunter_pipeline.orchestration.checks import STANDING_CHECKS, standing_checks_job, standing_checks_schedule
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, referral_sync_job
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor
+from hunter_pipeline.orchestration.sensors import referral_lineage_sensor
 from hunter_pipeline.settings import Settings
 
 
@@ -31,10 +34,15 @@ def build_defs(
     :param loggers: for runs in this process; None: Dagster's console logger.
     """
     return dg.Definitions(
-        assets=[lead_scores_for(settings) if asset is lead_scores else asset for asset in SYNC_ASSETS],
-        jobs=[referral_sync_job, *upkeep.JOBS],
-        schedules=[make_sync_schedule(settings), *upkeep.SCHEDULES],
-        sensors=[make_sync_sensor(settings)],
+        assets=[
+            *(lead_scores_for(settings) if asset is lead_scores else asset for asset in SYNC_ASSETS),
+            referral_lineage,
+            *upkeep.ASSETS,
+        ],
+        asset_checks=STANDING_CHECKS,
+        jobs=[referral_sync_job, standing_checks_job, *upkeep.JOBS],
+        schedules=[make_sync_schedule(settings), standing_checks_schedule, *upkeep.SCHEDULES],
+        sensors=[make_sync_sensor(settings), referral_lineage_sensor],
         resources={**make_resources(), **(resources or {})},
         loggers=loggers,
         executor=dg.in_process_executor,

@@ -10,6 +10,7 @@ from hunter_pipeline.orchestration.assets.referrals import (
     raw_leads,
 )
 from hunter_pipeline.orchestration.assets.scoring import domain_signals, lead_scores
+from hunter_pipeline.orchestration.checks import without_standing_checks
 from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAGS, SYNC_JOB
 
 MAX_SYNC_SECONDS = 3600
@@ -27,7 +28,7 @@ SYNC_ASSETS = (
 
 referral_sync_job = dg.define_asset_job(
     SYNC_JOB,
-    selection=dg.AssetSelection.assets(*SYNC_ASSETS),
+    selection=without_standing_checks(dg.AssetSelection.assets(*SYNC_ASSETS)),
     description="Fetch referrals of a range of days and take them all the way to scores.",
     tags={**EXCLUSIVE_TAGS, "dagster/max_runtime": str(MAX_SYNC_SECONDS)},
 )

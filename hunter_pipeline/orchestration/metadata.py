@@ -4,14 +4,17 @@ Belongs here: definition metadata taken from the tables, and the turning of a st
 metadata and of its errors into Dagster failures. Does not belong here: any number that is not in the report.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 from sqlalchemy import Table
 
+from hunter_pipeline.orchestration.column_lineage import column_lineage, sources_text
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.context import StageReport
+from hunter_pipeline.pipeline.verdicts import Examples
 from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.database import SchemaOutdated
@@ -20,18 +23,24 @@ from hunter_pipeline.store.engine import DatabaseUnavailable
 OWNERS = ("team:sales-operations",)
 """Owner of every asset, as the Dagster UI shows it."""
 
+PERSONAL_DATA = {"hunter/personal-data": "yes"}
+"""Tag of the assets whose tables hold names, addresses or numbers of persons."""
+
 EXPECTED_ERRORS = (PartnerCenterError, SettingsError, RulesError, SchemaOutdated, DatabaseUnavailable, TimeoutError)
 """Errors that a person can mend; their text is one line that names the fix."""
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The columns of a table with type, comment and constraints, as Dagster shows them."""
+    """The columns of a table with type, comment, origin and constraints, as Dagster shows them.
+
+    The origin stands in the description because Dagster's own column lineage view is not in its open-source UI.
+    """
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name=column.name,
                 type=str(column.type),
-                description=column.comment,
+                description="; ".join(filter(None, (column.comment, sources_text(table.name, column.name)))),
                 constraints=dg.TableColumnConstraints(
                     nullable=bool(column.nullable), unique=bool(column.unique or column.primary_key)
                 ),
@@ -43,19 +52,41 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 def table_metadata(table: Table) -> dict[str, Any]:
     """Definition metadata of an asset that is a table."""
-    return {"dagster/table_name": f"public.{table.name}", "dagster/column_schema": column_schema(table)}
+    lineage = column_lineage(table.name)
+    return {
+        "dagster/table_name": f"public.{table.name}",
+        "dagster/column_schema": column_schema(table),
+        **({"dagster/column_lineage": lineage} if lineage else {}),
+    }
 
 
-def result_of(stage: Callable[[], StageReport]) -> dg.MaterializeResult[None]:
-    """Run a stage and report its counts.
+@contextmanager
+def failing_clearly() -> Iterator[None]:
+    """Turn errors that a person can mend into a Dagster failure that says how. Not retried: the next tick is the retry.
 
-    :raises dagster.Failure: a person can mend it; the text says how. Not retried: the next tick is the retry.
+    :raises dagster.Failure: one of `EXPECTED_ERRORS` was raised inside.
     """
     try:
-        report = stage()
+        yield
     except EXPECTED_ERRORS as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
-    return dg.MaterializeResult(metadata=report_metadata(report))
+
+
+def result_of(
+    stage: Callable[[], StageReport],
+    *,
+    gates: Callable[[], Sequence[dg.AssetCheckResult]] = list,
+    more: Callable[[], Mapping[str, Any]] = dict,
+) -> dg.MaterializeResult[None]:
+    """Run a stage, report its counts, and evaluate its gates.
+
+    :param gates: called after the stage.
+    :param more: gives further metadata; called after the stage.
+    :raises dagster.Failure: a person can mend it; the text says how.
+    """
+    with failing_clearly():
+        report = stage()
+        return dg.MaterializeResult(metadata={**report_metadata(report), **more()}, check_results=gates())
 
 
 def report_metadata(report: StageReport) -> Mapping[str, Any]:
@@ -69,3 +100,11 @@ def report_metadata(report: StageReport) -> Mapping[str, Any]:
             schema=dg.TableSchema(columns=[dg.TableColumn("name"), dg.TableColumn("count", "int")]),
         )
     return metadata
+
+
+def examples_table(examples: Examples) -> dg.TableMetadataValue:
+    """A small table; its schema is given so that an empty one can be shown too."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(zip(examples.columns, row, strict=True))) for row in examples.rows],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in examples.columns]),
+    )

@@ -5,15 +5,20 @@ database what it has not done yet, so an asset that is materialized alone does j
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
+from hunter_pipeline.orchestration.checks import gate_results, gate_specs
 from hunter_pipeline.orchestration.guards import EXPIRES_TAG
-from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
+from hunter_pipeline.orchestration.metadata import OWNERS, PERSONAL_DATA, examples_table, result_of, table_metadata
 from hunter_pipeline.orchestration.partitions import DAYS, window_of
 from hunter_pipeline.orchestration.resources import DatabaseResource, PartnerCenterResource
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION
 from hunter_pipeline.pipeline import fetch, leads, normalize, track
+from hunter_pipeline.pipeline.context import utc_now
+from hunter_pipeline.pipeline.glances import top_skip_reasons
+from hunter_pipeline.pipeline.sync_runs import last_success
 from hunter_pipeline.store import tables
 
 GROUP = "referrals"
@@ -27,6 +32,7 @@ GROUP = "referrals"
     owners=OWNERS,
     code_version=fetch.FETCH_VERSION,
     metadata=table_metadata(tables.partner_center_referrals_raw),
+    tags=PERSONAL_DATA,
 )
 def partner_center_referrals_raw(
     context: dg.AssetExecutionContext, database: DatabaseResource, partner_center: PartnerCenterResource
@@ -43,7 +49,15 @@ def partner_center_referrals_raw(
             allow_retries=False,
         )
     window = window_of(context.partition_key_range)
-    return result_of(lambda: fetch.fetch_referrals(database.stage(context), partner_center.client(), window))
+
+    def watermark() -> dict[str, dg.MetadataValue[Any]]:
+        with database.engine().connect() as connection:
+            reached = last_success(connection)
+        return {} if reached is None else {"watermark": dg.MetadataValue.timestamp(reached)}
+
+    return result_of(
+        lambda: fetch.fetch_referrals(database.stage(context), partner_center.client(), window), more=watermark
+    )
 
 
 @dg.asset(
@@ -53,10 +67,22 @@ def partner_center_referrals_raw(
     owners=OWNERS,
     code_version=normalize.CODE_VERSION,
     metadata=table_metadata(tables.normalized_domains),
+    tags=PERSONAL_DATA,
+    check_specs=gate_specs("normalized_domains"),
 )
-def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
     """The company domain of each referral (website, else customer e-mail), or why it has none."""
-    return result_of(lambda: normalize.normalize_domains(database.stage(context)))
+    began = utc_now()
+
+    def skips() -> dict[str, dg.MetadataValue[Any]]:
+        with database.engine().connect() as connection:
+            return {"top_skip_reasons": examples_table(top_skip_reasons(connection))}
+
+    return result_of(
+        lambda: normalize.normalize_domains(database.stage(context)),
+        gates=lambda: gate_results(database.engine(), normalize.STAGE, began),
+        more=skips,
+    )
 
 
 @dg.asset(
@@ -66,12 +92,16 @@ def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseReso
     owners=OWNERS,
     code_version=REFERRAL_VERSION,
     metadata=table_metadata(tables.partner_center_referrals),
+    tags=PERSONAL_DATA,
+    check_specs=gate_specs("partner_center_referrals"),
 )
-def partner_center_referrals(
-    context: dg.AssetExecutionContext, database: DatabaseResource
-) -> dg.MaterializeResult[None]:
+def partner_center_referrals(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
     """Where each referral stands now: type, status, deal, expiry, domain. Every readable referral is here."""
-    return result_of(lambda: track.track_referrals(database.stage(context)))
+    began = utc_now()
+    return result_of(
+        lambda: track.track_referrals(database.stage(context)),
+        gates=lambda: gate_results(database.engine(), track.STAGE, began),
+    )
 
 
 @dg.asset(
@@ -81,6 +111,7 @@ def partner_center_referrals(
     owners=OWNERS,
     code_version=leads.LEADS_VERSION,
     metadata=table_metadata(tables.raw_leads),
+    tags=PERSONAL_DATA,
 )
 def raw_leads(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
     """One lead per referral that has a company domain, updated with it and withdrawn when the domain goes."""
@@ -94,7 +125,12 @@ def raw_leads(context: dg.AssetExecutionContext, database: DatabaseResource) -> 
     owners=OWNERS,
     code_version=leads.LEADS_VERSION,
     metadata=table_metadata(tables.companies),
+    check_specs=gate_specs("companies"),
 )
-def companies(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+def companies(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
     """One company per domain. A declared Azure tenant makes its provider M365, whatever DNS says."""
-    return result_of(lambda: leads.upsert_companies(database.stage(context)))
+    began = utc_now()
+    return result_of(
+        lambda: leads.upsert_companies(database.stage(context)),
+        gates=lambda: gate_results(database.engine(), "companies", began),
+    )

@@ -1,15 +1,18 @@
 """Assets of the group `scoring`: what a company's domain says in public, and what that is worth."""
 
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from hunter_pipeline.orchestration.assets.referrals import companies
-from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
+from hunter_pipeline.orchestration.checks import gate_results, gate_specs
+from hunter_pipeline.orchestration.metadata import OWNERS, examples_table, result_of, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, DnsResource, ScoringResource
 from hunter_pipeline.pipeline import rescans, scores, signals
-from hunter_pipeline.pipeline.context import StageReport
+from hunter_pipeline.pipeline.context import StageReport, utc_now
+from hunter_pipeline.pipeline.glances import newest_scores
 from hunter_pipeline.pipeline.services import make_rules
 from hunter_pipeline.scan.scan import SIGNALS_VERSION
 from hunter_pipeline.scoring.rules import RulesError
@@ -64,11 +67,13 @@ def domain_signals(
     owners=OWNERS,
     code_version=SCORER_VERSION,
     metadata=table_metadata(tables.lead_scores),
+    check_specs=gate_specs("lead_scores"),
 )
 def lead_scores(
     context: dg.AssetExecutionContext, database: DatabaseResource, scoring: ScoringResource
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
     """Score, segment, category and reason of every domain, computed again when its facts or the rules change."""
+    began = utc_now()
 
     def run() -> StageReport:
         settings = scoring.settings.load()
@@ -79,7 +84,11 @@ def lead_scores(
             cosell_bonus=settings.partner_center_cosell_bonus,
         )
 
-    return result_of(run)
+    def newest() -> dict[str, dg.MetadataValue[Any]]:
+        with database.engine().connect() as connection:
+            return {"newest": examples_table(newest_scores(connection))}
+
+    return result_of(run, gates=lambda: gate_results(database.engine(), scores.STAGE, began), more=newest)
 
 
 def lead_scores_for(settings: Settings) -> dg.AssetsDefinition:

@@ -1,0 +1,81 @@
+"""The sensor that publishes the stories of referrals which changed.
+
+Belongs here: a bounded number per tick, the partition keys, and the cursor. Does not belong here: the sensor
+that asks for syncs, which stands beside the schedule it doubles. The cursor is the id of the last row of
+`referral_lineage` that was published; losing it costs a second publication, nothing else.
+"""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from hunter_pipeline.orchestration.assets.lineage import REFERRALS, referral_lineage, story_metadata
+from hunter_pipeline.orchestration.resources import DatabaseResource
+from hunter_pipeline.pipeline.lineage_story import changed_referrals, newest_lineage_id, read_stories
+
+STORIES_PER_TICK = 200
+"""Stories in one tick. Each costs the daemon about 20 ms, so that a tick takes some seconds."""
+
+_WRITING = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+_UNFIT = ("...", ",")
+"""Dagster reads these in a key as a range or a list of keys; see `INVALID_PARTITION_SUBSTRINGS` for the first."""
+
+
+def is_partition_key(referral_id: str) -> bool:
+    """Whether Dagster can take a referral id as a partition key.
+
+    False for what its UI reads as a range or a list, for unprintable characters such as line breaks, for blank
+    ends (the UI cuts them) and for more than 255 characters.
+    """
+    return (
+        0 < len(referral_id) <= 255
+        and referral_id.isprintable()
+        and referral_id == referral_id.strip()
+        and not any(part in referral_id for part in _UNFIT)
+    )
+
+
+@dg.sensor(
+    name="referral_lineage_sensor",
+    target=referral_lineage,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Publish the stories of referrals that changed, as partitions of the asset referral_lineage.",
+)
+def referral_lineage_sensor(
+    context: dg.SensorEvaluationContext, database: DatabaseResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Publish up to `STORIES_PER_TICK` stories and move the cursor over just those."""
+    cursor = int(context.cursor or 0)
+    with database.engine().connect() as connection:
+        newest = newest_lineage_id(connection)
+        if newest == cursor:
+            return dg.SkipReason("nothing_new")
+        if newest < cursor:  # the database was made anew
+            cursor = 0
+        writing = [run.run_id for run in context.instance.get_runs(dg.RunsFilter(statuses=list(_WRITING)))]
+        changes = changed_referrals(connection, cursor, STORIES_PER_TICK, writing, datetime.now(UTC))
+        if not changes:
+            return dg.SkipReason(
+                f"run_under_way: stories wait for the end of {writing[0]}" if writing else "nothing_new"
+            )
+        fit = [change.referral_id for change in changes if is_partition_key(change.referral_id)]
+        stories = read_stories(connection, fit)
+    if len(fit) < len(changes):
+        unfit = [change.referral_id for change in changes if not is_partition_key(change.referral_id)]
+        context.log.warning(
+            "%s referral ids cannot be partition keys and are left out (%s); `hunter lineage` shows them",
+            len(unfit),
+            ", ".join(map(repr, unfit[:5])),
+        )
+    context.instance.add_dynamic_partitions(str(REFERRALS.name), fit)
+    return dg.SensorResult(
+        asset_events=[
+            dg.AssetMaterialization(
+                asset_key=referral_lineage.key, partition=story.referral_id, metadata=story_metadata(story)
+            )
+            for story in stories.values()
+        ],
+        cursor=str(changes[-1].lineage_id),
+    )
