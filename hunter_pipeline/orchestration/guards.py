@@ -10,8 +10,10 @@ import dagster as dg
 
 SYNC_JOB = "referral_sync_job"
 EXPIRES_TAG = "hunter/expires_at"
-EXCLUSIVE_TAGS = {"hunter/exclusive": "referral_sync"}
-"""Run tag that `dagster.yaml` limits to one run at a time."""
+EXCLUSIVE_TAG = "hunter/exclusive"
+"""Run tag of which `dagster.yaml` lets one run for each value go at a time."""
+
+EXCLUSIVE_TAGS = {EXCLUSIVE_TAG: "referral_sync"}
 
 QUEUE_EXPIRY = timedelta(hours=1)
 """A sync that was not picked up for this long is given up; a newer one covers its window."""

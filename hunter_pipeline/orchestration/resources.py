@@ -11,7 +11,16 @@ from sqlalchemy import Engine
 from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.pipeline.context import StageContext
-from hunter_pipeline.pipeline.services import check_enabled, make_client, make_rules, make_scan, make_sign_in
+from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
+from hunter_pipeline.pipeline.services import (
+    check_enabled,
+    make_client,
+    make_registration_lookup,
+    make_rules,
+    make_scan,
+    make_sign_in,
+    make_tenant_lookup,
+)
 from hunter_pipeline.pipeline.signals import Scan
 from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.settings import Settings, load_settings
@@ -104,6 +113,32 @@ class ScoringResource(dg.ConfigurableResource[Rules]):
         return make_rules(self.settings.load())
 
 
+class RegistrationResource(dg.ConfigurableResource[RegistrationLookup]):
+    """The domain registries, over RDAP."""
+
+    settings: SettingsResource
+
+    def lookup(self) -> RegistrationLookup:
+        """The question about one domain.
+
+        :raises SettingsError: registration look-ups are switched off.
+        """
+        return make_registration_lookup(self.settings.load())
+
+
+class TenantResource(dg.ConfigurableResource[TenantLookup]):
+    """Microsoft's public answer to which Entra tenant a domain belongs to."""
+
+    settings: SettingsResource
+
+    def lookup(self) -> TenantLookup:
+        """The question about one domain.
+
+        :raises SettingsError: tenant discovery is switched off.
+        """
+        return make_tenant_lookup(self.settings.load())
+
+
 def make_resources() -> dict[str, object]:
     """Every resource under the name that assets and schedules ask for it by."""
     settings = SettingsResource()
@@ -116,4 +151,6 @@ def make_resources() -> dict[str, object]:
         "partner_center": PartnerCenterResource(settings=settings, msal=msal),
         "dns": DnsResource(settings=settings),
         "scoring": ScoringResource(settings=settings),
+        "registries": RegistrationResource(settings=settings),
+        "tenants": TenantResource(settings=settings),
     }

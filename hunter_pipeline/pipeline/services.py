@@ -19,7 +19,6 @@ from hunter_pipeline.partner_center.token_cache import FileBlobStore, TokenCache
 from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
 from hunter_pipeline.pipeline.signals import Scan
 from hunter_pipeline.scan.dns import DnsSettings
-from hunter_pipeline.scan.registration import BOOTSTRAP_PATH, RegistrationClient
 from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.scan.scan import scan as scan_now
 from hunter_pipeline.scan.tenant import TenantDiscovery, discover_tenant
@@ -117,17 +116,20 @@ def make_rules(settings: Settings, path: Path | None = None) -> Rules:
     return load_rules(path or settings.scoring_rules)
 
 
-def make_registration_lookup(settings: Settings, bootstrap: Path = BOOTSTRAP_PATH) -> RegistrationLookup:
+def make_registration_lookup(settings: Settings, bootstrap: Path | None = None) -> RegistrationLookup:
     """The question to the registries about one domain.
 
-    :param bootstrap: file that names the registries' servers.
+    :param bootstrap: file that names the registries' servers; None: the packaged one.
     :raises SettingsError: it is switched off.
     """
     if not settings.registration_enabled:
         raise SettingsError(
             "registration look-ups are switched off; set HUNTER_REGISTRATION_ENABLED=true to switch them on"
         )
-    return RegistrationClient(requests.Session(), bootstrap).lookup
+    # Imported here: it loads in half a second, which every command and every run would pay.
+    from hunter_pipeline.scan.registration import BOOTSTRAP_PATH, RegistrationClient
+
+    return RegistrationClient(requests.Session(), bootstrap or BOOTSTRAP_PATH).lookup
 
 
 def make_tenant_lookup(settings: Settings) -> TenantLookup:

@@ -1,0 +1,81 @@
+"""Assets of the group `domain_facts`: what registries and Microsoft tell the public about a company's domain.
+
+Off the fast path: no job that scores waits for them, and each run asks about a bounded number of domains.
+"""
+
+from datetime import timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from hunter_pipeline.orchestration.assets.referrals import companies
+from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
+from hunter_pipeline.orchestration.resources import DatabaseResource, RegistrationResource, TenantResource
+from hunter_pipeline.pipeline.domain_facts import FACTS_VERSION, look_up_registrations, look_up_tenants
+from hunter_pipeline.store import tables
+
+GROUP = "domain_facts"
+
+
+class LookUpConfig(dg.Config):
+    """How much one run asks."""
+
+    limit: int = Field(default=500, ge=1, le=100_000, description="Domains to ask about, at most")
+
+
+@dg.asset(
+    deps=[companies],
+    group_name=GROUP,
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    code_version=FACTS_VERSION,
+    metadata=table_metadata(tables.domain_registrations),
+)
+def domain_registrations(
+    context: dg.AssetExecutionContext,
+    config: LookUpConfig,
+    database: DatabaseResource,
+    registries: RegistrationResource,
+) -> dg.MaterializeResult[None]:
+    """Registrar, expiry and name servers of each company's domain, or why the registry gave none.
+
+    No domain is asked about twice within 24 hours; one with data is asked about again after
+    HUNTER_DOMAIN_RESCAN_DAYS. No score rests on it.
+    """
+    return result_of(
+        lambda: look_up_registrations(
+            database.stage(context),
+            registries.lookup(),
+            refresh_after=timedelta(days=registries.settings.load().domain_rescan_days),
+            limit=config.limit,
+        )
+    )
+
+
+@dg.asset(
+    deps=[companies],
+    group_name=GROUP,
+    kinds={"python", "postgres"},
+    owners=OWNERS,
+    code_version=FACTS_VERSION,
+    metadata=table_metadata(tables.domain_tenants),
+)
+def domain_tenants(
+    context: dg.AssetExecutionContext,
+    config: LookUpConfig,
+    database: DatabaseResource,
+    tenants: TenantResource,
+) -> dg.MaterializeResult[None]:
+    """The Entra tenant of each company's domain, as Microsoft tells the public: information only.
+
+    It is not the tenant that a referral declares and changes no score. Off by default
+    (HUNTER_TENANT_DISCOVERY_ENABLED).
+    """
+    return result_of(
+        lambda: look_up_tenants(
+            database.stage(context),
+            tenants.lookup(),
+            refresh_after=timedelta(days=tenants.settings.load().domain_rescan_days),
+            limit=config.limit,
+        )
+    )
