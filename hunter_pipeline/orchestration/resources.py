@@ -6,6 +6,7 @@ resource configuration, and switching the flag needs no reload.
 """
 
 import dagster as dg
+from pydantic import PrivateAttr
 from sqlalchemy import Engine
 
 from hunter_pipeline.partner_center.auth import SignIn
@@ -45,10 +46,16 @@ class DatabaseResource(dg.ConfigurableResource[Engine]):
     """Hunter's database."""
 
     settings: SettingsResource
+    _engine: Engine | None = PrivateAttr(default=None)
 
     def engine(self) -> Engine:
-        """The process's engine; starts the embedded server when no database is set."""
-        return open_database(self.settings.load())
+        """The process's engine; starts the embedded server when no database is set.
+
+        Asked for anew by each run and tick, and only once by each: to look after the server costs 0.1 s.
+        """
+        if self._engine is None:
+            self._engine = open_database(self.settings.load())
+        return self._engine
 
     def stage(self, context: dg.AssetExecutionContext) -> StageContext:
         """The surroundings of a stage in the run of `context`."""
