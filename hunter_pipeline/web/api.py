@@ -1,0 +1,277 @@
+"""The JSON API: syncs, leads, referrals, lineage.
+
+Belongs here: parameters, status codes, and the step from rows to the shapes of `schemas`. Does not belong here:
+queries and rules. Errors that several routes share are turned into answers in `app`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Response, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from fastapi.security import APIKeyCookie, HTTPBearer
+
+from hunter_pipeline.pipeline.export import lead_record, write_csv, write_xlsx
+from hunter_pipeline.pipeline.lead_list import (
+    MAX_PAGE,
+    LeadFilter,
+    ReferralTypeFilter,
+    SortName,
+    count_leads,
+    iter_leads,
+    list_leads,
+)
+from hunter_pipeline.pipeline.lineage import LineageStep, latest_steps, read_lineage
+from hunter_pipeline.web import queries, schemas
+from hunter_pipeline.web.security import COOKIE
+from hunter_pipeline.web.services import Services, Use
+from hunter_pipeline.web.sync import FINAL, SyncState, start_sync, sync_state
+
+DISABLED = "Partner Center integration is disabled"
+"""What a sync that is asked for with the feature flag off is answered."""
+
+_POLL_SECONDS = 0.5
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+# The guard in `security` checks both; here they only stand in the OpenAPI document.
+_ways_in = [
+    Security(HTTPBearer(auto_error=False, description="HUNTER_WEB_TOKEN")),
+    Security(APIKeyCookie(name=COOKIE, auto_error=False, description="Set by the sign-in form")),
+]
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Documentation of the errors that a route may answer with."""
+    texts = {
+        400: "The request cannot be met as it stands",
+        401: "No token, or a wrong one",
+        403: "The request comes from another site, or lacks the CSRF token",
+        404: "There is none of this name",
+        413: "The body is too large",
+        500: "An error of the server",
+        502: "Dagster answers, but not with what was asked for",
+        503: "The database or Dagster does not answer",
+    }
+    return {code: {"model": schemas.Problem, "description": texts[code]} for code in (401, 403, 500, 503, *codes)}
+
+
+router = APIRouter(prefix="/api", dependencies=_ways_in)
+
+Text = Annotated[str | None, Query(max_length=200)]
+
+
+def lead_filter(
+    referral_type: Annotated[ReferralTypeFilter | None, Query(description="`none`: it cannot be told")] = None,
+    segment: Text = None,
+    provider: Text = None,
+    category: Annotated[str | None, Query(max_length=20, description="P1 to P6, or `unscored`")] = None,
+    min_score: Annotated[int | None, Query(ge=0, le=100)] = None,
+    max_score: Annotated[int | None, Query(ge=0, le=100)] = None,
+    q: Annotated[str | None, Query(max_length=200, description="Part of the company's name or domain")] = None,
+) -> LeadFilter:
+    """The filter that a request's parameters name."""
+    return LeadFilter(referral_type, segment, provider, category, min_score, max_score, q)
+
+
+Filter = Annotated[LeadFilter, Depends(lead_filter)]
+Cursor = Annotated[str | None, Query(max_length=2000)]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+ReferralId = Annotated[str, Path(min_length=1, max_length=255)]
+
+
+@router.post(
+    "/referrals/sync",
+    status_code=202,
+    response_model=schemas.Sync,
+    summary="Start a sync",
+    responses={
+        **problems(400, 413, 502),
+        200: {"model": schemas.Sync, "description": "The sync ended within `wait`"},
+        202: {"description": "The sync is queued or running"},
+        409: {"model": schemas.SyncConflict, "description": "A sync is under way"},
+    },
+)
+async def start(
+    services: Use,
+    response: Response,
+    options: Annotated[schemas.SyncRequest | None, Body()] = None,
+    wait: Annotated[float, Query(ge=0, le=600, description="Seconds to wait for the end")] = 0,
+) -> schemas.Sync:
+    """Start a Dagster run that fetches what changed since the last sync and takes it all the way to scores."""
+    if not services.settings.partner_center_enabled:
+        raise HTTPException(400, DISABLED)
+    force = options is not None and options.force
+    run_id = await run_in_threadpool(
+        start_sync, services.engine, services.dagster, services.clock, force=force, trigger="web"
+    )
+    deadline = time.monotonic() + wait
+    state = SyncState(run_id, "queued")
+    while time.monotonic() < deadline and state.status not in FINAL:
+        await asyncio.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+        found = await run_in_threadpool(sync_state, services.engine, services.dagster, run_id)
+        state = found or state
+    if state.status in FINAL:
+        response.status_code = 200
+    else:
+        response.headers["location"] = f"/api/referrals/sync/{run_id}"
+    return _sync(services, state)
+
+
+@router.get(
+    "/referrals/sync/{run_id}",
+    response_model=schemas.Sync,
+    summary="How a sync stands",
+    responses=problems(404, 502),
+)
+def sync_status(services: Use, run_id: Annotated[str, Path(max_length=100)]) -> schemas.Sync:
+    """Status and counts of a sync: the run's state in Dagster, joined with its books."""
+    state = sync_state(services.engine, services.dagster, run_id) if queries.storable(run_id) else None
+    if state is None:
+        raise HTTPException(404, "There is no sync of this id")
+    return _sync(services, state)
+
+
+@router.get(
+    "/leads",
+    response_model=schemas.LeadPage,
+    summary="The lead list",
+    responses={**problems(400), 200: {"content": {"text/csv": {}, _XLSX: {}}}},
+)
+def leads(
+    services: Use,
+    chosen: Filter,
+    sort: Annotated[SortName, Query(description="`rank`: category, then score; `-`: from high to low")] = "rank",
+    limit: Limit = 50,
+    after: Cursor = None,
+    before: Cursor = None,
+    format: Annotated[  # noqa: A002 - the parameter's public name
+        Literal["json", "csv", "xlsx"], Query(description="csv and xlsx hold all leads of the filter, not a page")
+    ] = "json",
+) -> Any:
+    """Company domains with at least one referral, ranked; one page, or all of them as a file."""
+    if format == "csv":
+        return StreamingResponse(
+            _csv(services, chosen, sort), media_type="text/csv; charset=utf-8", headers=_attachment("leads.csv")
+        )
+    with services.engine.connect() as connection:
+        if format == "xlsx":
+            content = write_xlsx(iter_leads(connection, chosen, sort))
+            return Response(content, media_type=_XLSX, headers=_attachment("leads.xlsx"))
+        page = list_leads(connection, chosen, sort, limit, after, before)
+        return {
+            "leads": [lead_record(lead) for lead in page.leads],
+            "total": count_leads(connection, chosen),
+            "next": page.next,
+            "previous": page.previous,
+        }
+
+
+@router.get("/leads/{domain}", response_model=schemas.LeadDetail, summary="One lead", responses=problems(404))
+def lead(services: Use, domain: Annotated[str, Path(max_length=255)]) -> Any:
+    """A lead with its score point by point, its signals with their evidence, its referrals and its history."""
+    with services.engine.connect() as connection:
+        story = queries.lead_story(connection, domain.lower())
+    if story is None:
+        raise HTTPException(404, "There is no lead of this domain")
+    return {
+        **lead_record(story.lead),
+        "breakdown": story.breakdown,
+        "signals": story.signals,
+        "registration": story.registration,
+        "referral_list": story.referrals,
+        "history": story.history,
+        "signal_changes": story.signal_changes,
+    }
+
+
+@router.get("/referrals", response_model=schemas.ReferralPage, summary="The referrals", responses=problems(400))
+def referrals(
+    services: Use,
+    referral_type: Annotated[ReferralTypeFilter | None, Query(description="`none`: it cannot be told")] = None,
+    status: Text = None,
+    domain: Annotated[str | None, Query(max_length=255)] = None,
+    is_open: Annotated[bool | None, Query(description="Whether it still counts for scoring")] = None,
+    limit: Limit = 50,
+    after: Cursor = None,
+) -> Any:
+    """Every tracked referral, with or without a company domain, the last synced first."""
+    chosen = queries.ReferralFilter(referral_type, status, domain.lower() if domain else None, is_open)
+    with services.engine.connect() as connection:
+        found, cursor = queries.list_referrals(connection, chosen, limit, after)
+    return {"referrals": found, "next": cursor}
+
+
+@router.get(
+    "/referrals/{referral_id:path}/lineage",
+    response_model=schemas.Lineage,
+    summary="The story of a referral",
+    responses=problems(404),
+)
+def lineage(services: Use, referral_id: ReferralId) -> Any:
+    """What each stage took in, decided and wrote, from payload to score."""
+    with services.engine.connect() as connection:
+        steps = read_lineage(connection, referral_id) if queries.storable(referral_id) else []
+        if not steps and queries.referral_story(connection, referral_id) is None:
+            raise HTTPException(404, "There is no referral of this id")
+    return {
+        "referral_id": referral_id,
+        "current": [_step(services, step) for step in latest_steps(steps)],
+        "steps": [_step(services, step) for step in steps],
+    }
+
+
+@router.get(
+    "/referrals/{referral_id:path}",
+    response_model=schemas.ReferralDetail,
+    summary="One referral",
+    responses=problems(404),
+)
+def referral(services: Use, referral_id: ReferralId) -> Any:
+    """A referral as tracked, as received, and what became of it."""
+    with services.engine.connect() as connection:
+        story = queries.referral_story(connection, referral_id)
+    if story is None:
+        raise HTTPException(404, "There is no referral of this id")
+    return {
+        "referral_id": story.referral_id,
+        "referral": story.referral,
+        "warnings": story.referral["warnings"] if story.referral else [],
+        "decision": story.decision,
+        "failures": story.failures,
+        "payload": story.payload,
+    }
+
+
+def _sync(services: Services, state: SyncState) -> schemas.Sync:
+    return schemas.Sync(
+        **asdict(state),
+        status_url=f"/api/referrals/sync/{state.run_id}",
+        run_url=services.run_url(state.run_id),
+    )
+
+
+def _step(services: Services, step: LineageStep) -> dict[str, Any]:
+    return {**asdict(step), "run_url": services.run_url(step.run_id), "asset_url": services.asset_url(step.stage)}
+
+
+def _attachment(name: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}"'}
+
+
+def _csv(services: Services, chosen: LeadFilter, sort: SortName) -> Iterator[str]:
+    def pieces() -> Iterator[str]:
+        with services.engine.connect() as connection:
+            # Excel takes a file without the mark for one in the machine's old code page.
+            yield "\N{ZERO WIDTH NO-BREAK SPACE}"
+            yield from write_csv(iter_leads(connection, chosen, sort))
+
+    started = pieces()
+    # The connection is made now, so that a database that is down still becomes an error and not half a file.
+    return chain([next(started)], started)

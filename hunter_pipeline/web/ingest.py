@@ -1,0 +1,71 @@
+"""The address that Partner Center sends its events to.
+
+Belongs here: what an event starts and what its sender is answered. Does not belong here: the proof that it is
+Microsoft's, which is `webhook`'s. An event only makes a sync come sooner: polling stays the source of truth, and
+an event that is lost, late or sent twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+
+from hunter_pipeline.web import schemas
+from hunter_pipeline.web.api import DISABLED, problems
+from hunter_pipeline.web.queries import has_change
+from hunter_pipeline.web.services import Services, Use
+from hunter_pipeline.web.sync import SyncUnderWay, start_sync
+from hunter_pipeline.web.webhook import BadEvent, Event, read_event
+
+log = logging.getLogger(__name__)
+
+router = APIRouter()
+
+
+@router.post(
+    "/ingest/partnercenter",
+    status_code=202,
+    response_model=schemas.EventAnswer,
+    summary="Take an event of Partner Center",
+    responses=problems(400, 404, 413, 502),
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+    },
+)
+async def take_event(services: Use, request: Request) -> schemas.EventAnswer:
+    """Signed `referral-created` and `referral-updated` events make the next sync come at once.
+
+    Instead of a token the event carries Microsoft's signature. Answered with 404 while HUNTER_WEBHOOK_ENABLED is off.
+    """
+    if services.verifier is None:
+        raise HTTPException(404, "Events are not taken here; HUNTER_WEBHOOK_ENABLED is off")
+    body = await request.body()
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    try:
+        await run_in_threadpool(services.verifier.verify, headers, body)
+    except BadEvent as error:
+        log.warning("refused an event: %s", error)
+        raise HTTPException(401, str(error)) from None
+    try:
+        event = read_event(body)
+    except BadEvent as error:
+        raise HTTPException(400, str(error)) from None
+    if event.referral_id is None:
+        return schemas.EventAnswer(sync="ignored")
+    if not services.settings.partner_center_enabled:
+        raise HTTPException(400, DISABLED)
+    return await run_in_threadpool(_sync, services, event)
+
+
+def _sync(services: Services, event: Event) -> schemas.EventAnswer:
+    if event.referral_id is not None and event.changed_at is not None:
+        with services.engine.connect() as connection:
+            if has_change(connection, event.referral_id, event.changed_at):
+                return schemas.EventAnswer(sync="not needed")
+    try:
+        run_id = start_sync(services.engine, services.dagster, services.clock, force=False, trigger="webhook")
+    except SyncUnderWay as running:
+        return schemas.EventAnswer(sync="under way", run_id=running.run_id)
+    return schemas.EventAnswer(sync="started", run_id=run_id)

@@ -1,0 +1,250 @@
+"""The pages: lead list, lead, referral, sign-in, API reference.
+
+Belongs here: which values a template is given. Does not belong here: queries, wording, markup. Pages work without
+JavaScript; it only adds the sync button's progress. The templates escape every value.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, cast
+from urllib.parse import urlencode
+
+import jinja2
+from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.templating import Jinja2Templates
+
+from hunter_pipeline.pipeline.lead_list import (
+    SORTS,
+    InvalidCursor,
+    LeadFilter,
+    LeadPage,
+    SortName,
+    count_leads,
+    list_leads,
+)
+from hunter_pipeline.pipeline.lineage import latest_steps, read_lineage
+from hunter_pipeline.pipeline.summary import summary
+from hunter_pipeline.web import queries, wording
+from hunter_pipeline.web.security import COOKIE, SESSION_SECONDS, Sessions, is_local_path
+from hunter_pipeline.web.services import Services, Use
+
+PAGE_SIZE = 50
+SEGMENTS = ("Existing", "Migration", "Cold", "Skip")
+CATEGORIES = ("P1", "P2", "P3", "P4", "P5", "P6", "unscored")
+REFERRAL_TYPES = ("co-sell", "marketplace", "solution-provider", "none")
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+_environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.globals.update(
+    badge=wording.badge,
+    moment=wording.moment,
+    distance=wording.distance,
+    expiry=wording.expiry,
+    expires_soon=wording.expires_soon,
+    money=wording.money,
+    deal=wording.deal,
+    stage_titles=wording.STAGE_TITLES,
+)
+_environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
+_templates = Jinja2Templates(env=_environment)
+
+
+def render(request: Request, name: str, status: int = 200, **values: object) -> Response:
+    """A page from a template, with what every page needs."""
+    services = cast(Services, request.app.state.services)
+    session = getattr(request.state, "session", None)
+    shared = {
+        "now": services.clock(),
+        "csrf": session.csrf if session else "",
+        "signed_in": session is not None,
+        "dagster_ui": services.dagster_ui,
+        "sync_enabled": services.settings.partner_center_enabled,
+        "path": request.url.path,
+    }
+    return _templates.TemplateResponse(request, name, {**shared, **values}, status)
+
+
+@router.get("/")
+def lead_list(
+    request: Request,
+    services: Use,
+    sort: str = "rank",
+    after: str | None = None,
+    before: str | None = None,
+) -> Response:
+    """The lead list; filter, order and page stand in the address."""
+    chosen, problem = _filter(request.query_params)
+    try:
+        if sort not in SORTS:
+            raise InvalidCursor(f"there is no order {sort[:50]!r}")
+        with services.engine.connect() as connection:
+            page = list_leads(connection, chosen, cast(SortName, sort), PAGE_SIZE, after, before)
+            counts = summary(connection)
+            total = counts.leads if chosen == LeadFilter() else count_leads(connection, chosen)
+            providers = queries.providers(connection)
+    except InvalidCursor:
+        # An old bookmark: the first page says more than an error.
+        return RedirectResponse("/?" + urlencode(_kept(request.query_params, "sort", "after", "before")), 303)
+    kept = _kept(request.query_params, "after", "before")
+    return render(
+        request,
+        "leads.html",
+        page=page,
+        summary=counts,
+        total=total,
+        chosen=chosen,
+        problem=problem,
+        sort=sort,
+        providers=providers,
+        segments=SEGMENTS,
+        categories=CATEGORIES,
+        referral_types=REFERRAL_TYPES,
+        filtered=chosen != LeadFilter() or problem is not None,
+        pager=_pager(page, kept),
+        sort_link=lambda key: _sort_link(key, sort, kept),
+        export=urlencode({**kept, "sort": sort}),
+    )
+
+
+@router.get("/leads/{domain}")
+def lead(request: Request, services: Use, domain: str) -> Response:
+    """Why this score, point by point; what the domain's records say; its referrals; what changed."""
+    with services.engine.connect() as connection:
+        story = queries.lead_story(connection, domain.lower())
+    if story is None:
+        raise HTTPException(404, f"There is no lead of the domain {domain[:100]}")
+    signals = wording.signal_rows(story.signals["signals"]) if story.signals else []
+    return render(request, "lead.html", story=story, lead=story.lead, signals=signals, run_url=services.run_url)
+
+
+@router.get("/referrals/{referral_id:path}")
+def referral(request: Request, services: Use, referral_id: str) -> Response:
+    """The story of a referral from payload to score."""
+    with services.engine.connect() as connection:
+        story = queries.referral_story(connection, referral_id)
+        steps = read_lineage(connection, referral_id) if story else []
+    if story is None:
+        raise HTTPException(404, f"There is no referral of the id {referral_id[:100]}")
+    return render(
+        request,
+        "referral.html",
+        story=story,
+        current=latest_steps(steps),
+        earlier=[step for step in steps if step not in latest_steps(steps)],
+        run_url=services.run_url,
+        asset_url=services.asset_url,
+    )
+
+
+@router.get("/docs")
+def reference(request: Request) -> Response:
+    """The API, from its own OpenAPI document."""
+    return render(request, "docs.html", document=request.app.openapi())
+
+
+@router.get("/sign-in")
+def sign_in_form(request: Request, next: Annotated[str, Query()] = "/") -> Response:  # noqa: A002 - public name
+    """The sign-in form; without a token set there is nothing to sign in to."""
+    if request.app.state.sessions is None:
+        return RedirectResponse("/", 303)
+    return render(request, "sign_in.html", target=next if is_local_path(next) else "/", problem=None)
+
+
+@router.post("/sign-in")
+def sign_in(
+    request: Request,
+    services: Use,
+    token: Annotated[str, Form()] = "",
+    next: Annotated[str, Form()] = "/",  # noqa: A002 - public name
+) -> Response:
+    """Take the token and hand out a session cookie."""
+    sessions: Sessions | None = request.app.state.sessions
+    target = next if is_local_path(next) else "/"
+    if sessions is None:
+        return RedirectResponse("/", 303)
+    if not sessions.opens(token.strip()):
+        return render(request, "sign_in.html", 401, target=target, problem="This is not the token")
+    response = RedirectResponse(target, 303)
+    public = services.settings.web_public_url or ""
+    response.set_cookie(
+        COOKIE,
+        sessions.cookie(time.time()),
+        max_age=SESSION_SECONDS,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https" or public.startswith("https://"),
+    )
+    return response
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
+    """End the session of this browser."""
+    session = getattr(request.state, "session", None)
+    if session is not None and csrf != session.csrf:
+        raise HTTPException(403, "The CSRF token is missing or wrong; load the page again")
+    response = RedirectResponse("/sign-in", 303)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+def _filter(parameters: Mapping[str, str]) -> tuple[LeadFilter, str | None]:
+    """The filter of the page's address; what cannot be read is named and left out."""
+    unreadable = []
+
+    def number(name: str) -> int | None:
+        value = parameters.get(name, "").strip()
+        if not value:
+            return None
+        if not value.isdecimal() or len(value) > 3 or int(value) > 100:
+            unreadable.append(name.replace("_", " "))
+            return None
+        return int(value)
+
+    referral_type = parameters.get("referral_type") or None
+    if referral_type not in (None, *REFERRAL_TYPES):
+        unreadable.append("referral type")
+        referral_type = None
+    chosen = LeadFilter(
+        referral_type=cast(Any, referral_type),
+        segment=parameters.get("segment") or None,
+        provider=parameters.get("provider") or None,
+        category=parameters.get("category") or None,
+        min_score=number("min_score"),
+        max_score=number("max_score"),
+        text=parameters.get("q", "").strip()[:200] or None,
+    )
+    problem = f"Left out, since it cannot be read: {', '.join(unreadable)}" if unreadable else None
+    return chosen, problem
+
+
+def _kept(parameters: Mapping[str, str], *without: str) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if value and name not in without}
+
+
+def _pager(page: LeadPage, kept: Mapping[str, str]) -> dict[str, str | None]:
+    return {
+        "next": f"/?{urlencode({**kept, 'after': page.next})}" if page.next else None,
+        "previous": f"/?{urlencode({**kept, 'before': page.previous})}" if page.previous else None,
+        "first": f"/?{urlencode(kept)}" if page.previous else None,
+    }
+
+
+def _sort_link(key: str, sort: str, kept: Mapping[str, str]) -> tuple[str, str]:
+    """Where a column's header leads, and its `aria-sort`. The first click on a number shows the largest first."""
+    first, second = (f"-{key}", key) if key in {"score", "deal_value", "synced"} else (key, f"-{key}")
+    target = second if sort == first else first
+    state = {key: "ascending", f"-{key}": "descending"}.get(sort, "none")
+    return f"/?{urlencode({**kept, 'sort': target})}", state

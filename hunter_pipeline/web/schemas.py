@@ -1,0 +1,254 @@
+"""The shapes of the API's answers, as the OpenAPI document shows them.
+
+Belongs here: field names, types and what they mean. Does not belong here: where the values come from.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ReferralTypeName = Literal["co-sell", "marketplace", "solution-provider"]
+
+
+class Problem(BaseModel):
+    """What went wrong, in a sentence that names the fix."""
+
+    detail: str
+
+
+class SyncRequest(BaseModel):
+    """How to sync."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: bool = Field(
+        default=False, strict=True, description="Fetch everything, however old, and process all of it again"
+    )
+
+
+class Sync(BaseModel):
+    """How a sync stands."""
+
+    run_id: str
+    status: Literal["queued", "running", "success", "partial", "failed"]
+    total: int = Field(description="Referrals that were fetched")
+    succeeded: int = Field(description="Of these, with a company domain: they make a lead")
+    failed: int = Field(description="Of these, refused by a stage")
+    skipped: int = Field(description="Of these, without a usable domain; tracked all the same")
+    errors: list[str] = Field(description="Why it failed, or the first of the referrals that failed")
+    status_url: str = Field(description="Where to ask again")
+    run_url: str = Field(description="The run in the Dagster UI")
+
+
+class SyncConflict(Problem):
+    """A sync is under way already."""
+
+    run_id: str
+    status_url: str
+
+
+class Lead(BaseModel):
+    """A company domain with at least one referral. Without a score yet, the fields of the score are null."""
+
+    domain: str
+    company_name: str | None
+    referral_type: ReferralTypeName | None = Field(description="Best type of its referrals; null: it cannot be told")
+    score: int | None = Field(description="Readiness, 0 to 100")
+    segment: str | None
+    reason: str | None = Field(description="Why, in one sentence")
+    category: str | None = Field(description="P1 (best) to P6")
+    category_label: str | None
+    priority_score: int | None = Field(description="1 (best) to 7")
+    technical_heat: str | None
+    commercial_segment: str | None
+    commercial_heat: str | None
+    provider: str | None = Field(description="Mailbox provider")
+    azure_tenant_id: str | None
+    referrals: int
+    open_referrals: int
+    deal_value: float | None = Field(description="Sum over the open referrals; null: none, or several currencies")
+    currency: str | None = Field(description="ISO 4217 code of the deal value")
+    currencies: list[str]
+    expires_at: datetime | None = Field(description="Earliest expiry of an open referral")
+    last_synced_at: datetime | None = Field(description="When one of its referrals last changed here")
+    scored_at: datetime | None
+
+
+class LeadPage(BaseModel):
+    """A page of the lead list."""
+
+    leads: list[Lead]
+    total: int = Field(description="Leads that pass the filter, on all pages")
+    next: str | None = Field(description="Give it as `after` for the next page; null: this is the last")
+    previous: str | None = Field(description="Give it as `before` for the page before; null: this is the first")
+
+
+class Part(BaseModel):
+    """One step of a score."""
+
+    rule: str
+    points: int
+    detail: str
+
+
+class Signals(BaseModel):
+    """What the public records of a domain say."""
+
+    status: Literal["complete", "partial"]
+    signals: dict[str, Any] = Field(description="Every signal, with the records and reasons behind it")
+    kept: dict[str, Any] = Field(description="Signals kept from an earlier scan, since the last one could not tell")
+    scanned_at: datetime
+    retry_at: datetime | None
+    run_id: str
+
+
+class Referral(BaseModel):
+    """A referral as tracked."""
+
+    referral_id: str
+    referral_type: ReferralTypeName | None
+    company_name: str | None
+    domain: str | None
+    azure_tenant_id: str | None
+    status: str
+    substatus: str | None
+    is_open: bool
+    qualification: str | None
+    deal_type: str | None
+    direction: str | None
+    deal_value: float | None
+    currency: str | None
+    engagement_id: str | None
+    expires_at: datetime | None
+    source_created_at: datetime | None
+    source_updated_at: datetime | None
+    synced_at: datetime
+    created_at: datetime
+    updated_at: datetime
+
+
+class ScoreChange(BaseModel):
+    """A change of a lead's score."""
+
+    changed_at: datetime
+    cause: str = Field(description="`first`, `signals`, `referral` or `rules`")
+    old_score: int | None
+    new_score: int
+    old_segment: str | None
+    new_segment: str
+    old_category: str | None
+    new_category: str
+    run_id: str
+
+
+class Registration(BaseModel):
+    """What the registry says of a domain."""
+
+    status: str = Field(description="Of the latest look-up: found, unregistered, unsupported, rate_limited, failed")
+    reason: str | None
+    registrar: str | None
+    registered_at: datetime | None
+    expires_at: datetime | None
+    looked_up_at: datetime
+
+
+class SignalChange(BaseModel):
+    """A change of a domain's signals from one known value to another."""
+
+    changed_at: datetime
+    field: str
+    old: str
+    new: str
+    run_id: str
+
+
+class LeadDetail(Lead):
+    """A lead with all that explains it."""
+
+    breakdown: list[Part] = Field(description="The points add up to the score")
+    signals: Signals | None
+    registration: Registration | None
+    referral_list: list[Referral] = Field(description="Its referrals, open ones first, at most 200")
+    history: list[ScoreChange] = Field(description="Changes of its score, newest first, at most 50")
+    signal_changes: list[SignalChange] = Field(description="Changes of its signals, newest first, at most 50")
+
+
+class ReferralPage(BaseModel):
+    """A page of the referrals, the last synced first."""
+
+    referrals: list[Referral]
+    next: str | None = Field(description="Give it as `after` for the next page; null: this is the last")
+
+
+class DomainDecision(BaseModel):
+    """How a referral's company domain was decided."""
+
+    domain: str | None
+    source: str | None
+    found_at: str | None = Field(description="Path of the field in the payload")
+    skip_reason: str | None
+    attempts: list[dict[str, Any]]
+    decided_at: datetime
+
+
+class Failure(BaseModel):
+    """A stage that refused the referral."""
+
+    stage: str
+    error: str
+    occurrences: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+    run_id: str
+
+
+class ReferralDetail(BaseModel):
+    """A referral and what stands around it."""
+
+    referral_id: str
+    referral: Referral | None = Field(description="Null while it could not be tracked")
+    warnings: list[str] = Field(description="Fields of the payload that could not be read")
+    decision: DomainDecision | None
+    failures: list[Failure]
+    payload: Any = Field(description="The referral as received")
+
+
+class Step(BaseModel):
+    """What one stage did with a referral."""
+
+    stage: str
+    input: str | None
+    decision: str
+    row_key: str | None
+    code_version: str
+    run_id: str
+    recorded_at: datetime
+    run_url: str = Field(description="The run in the Dagster UI")
+    asset_url: str = Field(description="The asset in the Dagster UI")
+
+
+class Lineage(BaseModel):
+    """The story of a referral."""
+
+    referral_id: str
+    current: list[Step] = Field(description="The newest step of each stage, in the order of the stages")
+    steps: list[Step] = Field(description="Every step, oldest first")
+
+
+class Health(BaseModel):
+    """Whether the server lives and can work."""
+
+    live: bool
+    ready: bool | None = Field(description="Null when it was not asked")
+    problem: str | None = Field(description="What keeps it from working")
+
+
+class EventAnswer(BaseModel):
+    """What came of an event."""
+
+    sync: Literal["started", "under way", "not needed", "ignored"]
+    run_id: str | None = None

@@ -1,0 +1,234 @@
+"""Who may see the lead list, and what a browser may do with it.
+
+Belongs here: the token, the session cookie, the checks against requests that other sites cause, the size limit
+and the response headers. All of it sits in front of the application, so that no route can forget it. Does not
+belong here: the signature of webhooks. With a token set every request needs it; without one only this machine
+is served, under its own name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hunter_pipeline.settings import Settings, SettingsError
+
+COOKIE = "hunter_session"
+CSRF_HEADER = "x-csrf-token"
+SESSION_SECONDS = 12 * 3600
+MAX_BODY_BYTES = 64 * 1024
+"""Nothing that this server takes is larger than a sign-in form, a flag or an event."""
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_OPEN_PATHS = frozenset({"/sign-in", "/healthz", "/healthz/live", "/healthz/ready", "/ingest/partnercenter"})
+_OPEN_PREFIX = "/static/"
+_WEBHOOK_PATH = "/ingest/partnercenter"
+
+RESPONSE_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # `no-referrer` would make browsers send `Origin: null` with forms.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A signed-in browser; `csrf` must come with everything that it changes."""
+
+    csrf: str
+
+
+class Sessions:
+    """Signs and reads session cookies. They hold no secret, and a new token ends all of them.
+
+    :param token: the token that opens the server.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+        self._key = hashlib.sha256(b"hunter session key\0" + self._token).digest()
+
+    def opens(self, candidate: str) -> bool:
+        """Whether this is the token; takes the same time whatever is wrong with it."""
+        return hmac.compare_digest(candidate.encode("utf-8", "replace"), self._token)
+
+    def cookie(self, now: float) -> str:
+        """The value of a new session cookie.
+
+        :param now: seconds since the epoch.
+        """
+        content = f"{int(now) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
+        return f"{content}.{self._sign('cookie', content)}"
+
+    def read(self, cookie: str, now: float) -> Session | None:
+        """The session of a cookie; None when it is forged, broken or too old."""
+        content, _, signature = cookie.rpartition(".")
+        if not cookie.isascii() or not hmac.compare_digest(signature, self._sign("cookie", content)):
+            return None
+        if int(content.partition(".")[0]) < now:
+            return None
+        return Session(self._sign("csrf", content))
+
+    def _sign(self, purpose: str, content: str) -> str:
+        return hmac.new(self._key, f"{purpose}\0{content}".encode(), hashlib.sha256).hexdigest()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine."""
+    name = host.strip("[]").lower()
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def check_exposure(settings: Settings) -> None:
+    """Make sure that nobody else can reach a server that asks for no token.
+
+    :raises SettingsError: the host is not loopback and no token is set.
+    """
+    if settings.web_token is None and not is_loopback(settings.web_host):
+        raise SettingsError(
+            f"HUNTER_WEB_HOST={settings.web_host} is reachable from other machines and HUNTER_WEB_TOKEN is not set; "
+            'set a token (python -c "import secrets; print(secrets.token_urlsafe(32))" makes one) or use 127.0.0.1'
+        )
+
+
+def is_local_path(path: str) -> bool:
+    """Whether a redirect to `path` stays on this site."""
+    return path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+
+
+class _BodyTooLargeError(Exception):
+    pass
+
+
+class Guard:
+    """The middleware in front of the application.
+
+    It puts `state["session"]` (a `Session` or None) on every request that it lets through.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._sessions = Sessions(settings.web_token.get_secret_value()) if settings.web_token else None
+        self._public = urlsplit(settings.web_public_url) if settings.web_public_url else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request, or pass it on and put the headers on its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in RESPONSE_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send_with_headers)
+            return
+        try:
+            await self._app(scope, _limited(receive), send_with_headers)
+        except _BodyTooLargeError:
+            if not started:
+                await _error(413, f"The body is larger than {MAX_BODY_BYTES} bytes")(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        path: str = scope["path"]
+        scope.setdefault("state", {})["session"] = None
+        if path == _WEBHOOK_PATH:
+            return None
+        host = headers.get("host", "")
+        if self._sessions is None and not self._is_own_name(host):
+            return _error(403, f"This server answers on this machine only, not as {host[:100]!r}; set HUNTER_WEB_TOKEN")
+        bearer = _bearer(headers)
+        if self._sessions is not None and bearer is not None and self._sessions.opens(bearer):
+            return None
+        if scope["method"] not in _SAFE_METHODS and not self._is_own_origin(headers, host):
+            return _error(403, "The request comes from another site")
+        if self._sessions is None or path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX):
+            return None
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
+        session = self._sessions.read(cookie, time.time()) if cookie and bearer is None else None
+        if session is None:
+            return _sign_in_first(scope, headers)
+        if scope["method"] not in _SAFE_METHODS and path.startswith("/api/"):
+            given = headers.get(CSRF_HEADER, "")
+            if not hmac.compare_digest(given.encode(), session.csrf.encode()):
+                return _error(403, "The CSRF token is missing or wrong; load the page again")
+        scope["state"]["session"] = session
+        return None
+
+    def _is_own_name(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        return is_loopback(name) or (self._public is not None and name == self._public.hostname)
+
+    def _is_own_origin(self, headers: Headers, host: str) -> bool:
+        origin = headers.get("origin")
+        if origin is None:
+            return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
+        place = origin.partition("://")[2]
+        return bool(place) and (place == host or (self._public is not None and place == self._public.netloc))
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else None
+
+
+def _sign_in_first(scope: Scope, headers: Headers) -> Response:
+    path: str = scope["path"]
+    if scope["method"] in _SAFE_METHODS and "text/html" in headers.get("accept", "") and not path.startswith("/api/"):
+        query = scope["query_string"].decode("latin-1")
+        wanted = quote(path, safe="/") + (f"?{query}" if query else "")
+        return RedirectResponse(f"/sign-in?next={quote(wanted, safe='/')}", 303)
+    return _error(401, "Send the token: `Authorization: Bearer ...`", [("www-authenticate", "Bearer")])
+
+
+def _error(status: int, detail: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    return JSONResponse({"detail": detail}, status, headers=dict(headers))
+
+
+def _limited(receive: Receive) -> Receive:
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY_BYTES:
+            raise _BodyTooLargeError
+        return message
+
+    return limited

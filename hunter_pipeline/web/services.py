@@ -1,0 +1,57 @@
+"""What every route is given: database, Dagster, settings, clock.
+
+Belongs here: the bundle and the FastAPI dependency that hands it out. Does not belong here: anything that one
+route needs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, cast
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+
+from hunter_pipeline.settings import Settings
+from hunter_pipeline.web.dagster_client import DagsterClient
+from hunter_pipeline.web.webhook import Verifier
+
+
+@dataclass(frozen=True)
+class Services:
+    """The surroundings of a request.
+
+    :param clock: gives the present, aware UTC.
+    :param verifier: checks webhooks; None while they are switched off.
+    """
+
+    settings: Settings
+    engine: Engine
+    dagster: DagsterClient
+    clock: Callable[[], datetime]
+    verifier: Verifier | None
+
+    @property
+    def dagster_ui(self) -> str:
+        """Address of the Dagster UI in a browser, without a slash at the end."""
+        return self.settings.dagster_public_url or self.settings.dagster_url
+
+    def run_url(self, run_id: str) -> str:
+        """A run in the Dagster UI."""
+        return f"{self.dagster_ui}/runs/{quote(run_id, safe='')}"
+
+    def asset_url(self, name: str) -> str:
+        """An asset in the Dagster UI."""
+        return f"{self.dagster_ui}/assets/{quote(name, safe='')}"
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that takes the request."""
+    return cast(Services, request.app.state.services)
+
+
+Use = Annotated[Services, Depends(services_of)]
+"""Annotation of a route's parameter that is given the services."""

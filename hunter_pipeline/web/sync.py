@@ -1,0 +1,125 @@
+"""A sync asked for by a person or by a webhook: may it start, and how does it stand.
+
+Belongs here: the window and tags of such a run, one at a time, and the status that joins Dagster's word with
+the books of the sync. Does not belong here: HTTP. The run's own work is the pipeline's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Engine, text
+
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync
+from hunter_pipeline.web.dagster_client import DagsterClient, DagsterUnavailable
+
+Status = Literal["queued", "running", "success", "partial", "failed"]
+FINAL: tuple[Status, ...] = ("success", "partial", "failed")
+
+START_LOCK = 0x48554E57  # "HUNW"
+"""Key of the advisory lock around "is one under way?" and "start one", so that two clicks make one run."""
+
+QUEUE_EXPIRY = timedelta(hours=1)
+
+
+class SyncUnderWay(RuntimeError):  # noqa: N818 - the name says what is the case
+    """A sync is queued or running."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"A sync is under way (run {run_id})")
+        self.run_id = run_id
+
+
+@dataclass(frozen=True)
+class SyncState:
+    """How a sync stands.
+
+    :param total: referrals that were fetched; it grows while it runs.
+    :param errors: why it failed, or the first of the referrals that failed.
+    """
+
+    run_id: str
+    status: Status
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    errors: tuple[str, ...] = ()
+
+
+def start_sync(
+    engine: Engine, dagster: DagsterClient, clock: Callable[[], datetime], *, force: bool, trigger: str
+) -> str:
+    """Queue a sync and return its run id.
+
+    :param force: fetch everything, however old, and process all of it again.
+    :param trigger: who asks, for the run's tags: `web` or `webhook`.
+    :raises SyncUnderWay: one is queued or running.
+    :raises DagsterUnavailable: Dagster does not answer.
+    :raises DagsterRefused: Dagster does not take the run.
+    """
+    now = clock()
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": START_LOCK})
+        active = dagster.sync_under_way()
+        if active is not None:
+            raise SyncUnderWay(active)
+        window = Window(FIRST_DAY, now.date()) if force else next_window(last_success(connection), now.date())
+        tags = {
+            "dagster/asset_partition_range_start": window.start.isoformat(),
+            "dagster/asset_partition_range_end": window.end.isoformat(),
+            "hunter/expires_at": (now + QUEUE_EXPIRY).isoformat(),
+            "hunter/trigger": trigger,
+        }
+        return dagster.launch_sync({**tags, "hunter/force": "true"} if force else tags)
+
+
+def sync_state(engine: Engine, dagster: DagsterClient, run_id: str) -> SyncState | None:
+    """How a sync stands; None when there is none of this id.
+
+    Once a sync is settled the books answer alone, so that its result can be read without Dagster.
+
+    :raises DagsterUnavailable: Dagster does not answer and the books are not closed.
+    :raises DagsterRefused: Dagster's answer is not understood.
+    """
+    with engine.connect() as connection:
+        books = read_sync(connection, run_id)
+    settled = books is not None and books["status"] in FINAL
+    try:
+        run = dagster.sync_run(run_id)
+    except DagsterUnavailable:
+        if not settled:
+            raise
+        run = None
+    if run is None and books is None:
+        return None
+    state = SyncState(run_id, "running")
+    if books is not None:
+        state = SyncState(
+            run_id,
+            books["status"] if settled else "running",
+            books["fetched"],
+            books["succeeded"],
+            books["failed"],
+            books["skipped"],
+            tuple(str(error) for error in books["errors"]),
+        )
+    if run is None:
+        return state if settled else _with(state, "failed", ("the run is gone from Dagster; start another sync",))
+    if run.status in {"QUEUED", "NOT_STARTED"}:
+        return _with(state, "queued")
+    if run.status in {"STARTING", "STARTED", "CANCELING"}:
+        return _with(state, "running")
+    if run.status == "CANCELED":
+        return _with(state, "failed", (*state.errors, "the run was canceled in Dagster"))
+    if run.status == "FAILURE":
+        reasons = state.errors or tuple(dagster.failure_reasons(run_id)) or ("the run failed; see the Dagster UI",)
+        return _with(state, "failed", reasons)
+    return state if settled else _with(state, "success")
+
+
+def _with(state: SyncState, status: Status, errors: tuple[str, ...] | None = None) -> SyncState:
+    return replace(state, status=status, errors=state.errors if errors is None else errors)

@@ -1,0 +1,137 @@
+"""How values read on a page: times, money, badges, signals.
+
+Belongs here: pure functions from a value to a text. Does not belong here: markup, which the templates add. Every
+text from a payload goes through the templates' escaping; nothing here marks anything as safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+BADGES = {"co-sell": "Co-sell", "marketplace": "Marketplace", "solution-provider": "SP"}
+"""What the Referral column shows; `-` when the type cannot be told."""
+
+STAGE_TITLES = {
+    "partner_center_referrals_raw": "Fetched from Partner Center",
+    "normalized_domains": "Company domain decided",
+    "partner_center_referrals": "Life cycle tracked",
+    "raw_leads": "Lead made",
+    "companies": "Company joined",
+    "domain_signals": "Domain scanned",
+    "lead_scores": "Score given",
+}
+
+_STATES = {
+    "present": "present",
+    "ok": "valid",
+    "none": "not there",
+    "null": "declares that it takes no mail",
+    "unknown": "could not be looked up",
+    "permerror": "broken",
+    "found": "key found",
+    "revoked": "key revoked",
+    "unknown_selector": "keys under a name that cannot be guessed",
+    "invalid": "broken",
+}
+
+
+def badge(referral_type: str | None) -> str:
+    """The badge of a referral type."""
+    return BADGES.get(referral_type or "", "-")
+
+
+def moment(value: datetime | None) -> str:
+    """A time to the minute, in UTC."""
+    return "-" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def distance(value: datetime | None, now: datetime) -> str:
+    """How far away a time is, in the largest unit that fits: `in 3 days`, `2 hours ago`."""
+    if value is None:
+        return "-"
+    seconds = (value - now).total_seconds()
+    units = (("day", 86_400), ("hour", 3600), ("minute", 60))
+    for name, size in units:
+        number = int(abs(seconds) // size)
+        if number:
+            amount = f"{number} {name}{'s' if number > 1 else ''}"
+            return f"in {amount}" if seconds > 0 else f"{amount} ago"
+    return "now"
+
+
+def expiry(value: datetime | None, now: datetime) -> str:
+    """When an open referral expires, or that it has."""
+    if value is None:
+        return "-"
+    return distance(value, now) if value > now else f"expired {distance(value, now)}"
+
+
+def expires_soon(value: datetime | None, now: datetime) -> bool:
+    """Whether an open referral expires within three days or has."""
+    return value is not None and value - now < timedelta(days=3)
+
+
+def money(value: Decimal | float | None, currency: str | None) -> str:
+    """An amount with its currency; decimals only where there are some."""
+    if value is None:
+        return "-"
+    amount = Decimal(str(value))
+    shown = f"{amount:,.0f}" if amount == amount.to_integral_value() else f"{amount:,.2f}"
+    return f"{shown} {currency}" if currency else shown
+
+
+def deal(value: Decimal | None, currencies: Sequence[str]) -> str:
+    """A lead's deal value; several currencies are named instead of added up."""
+    if value is None and len(currencies) > 1:
+        return " + ".join(currencies)
+    return money(value, currencies[0] if len(currencies) == 1 else None)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A row of the signals table: what, how it stands, what says so, and whether it could not be told."""
+
+    name: str
+    state: str
+    evidence: tuple[str, ...]
+    open: bool = False
+
+
+def signal_rows(signals: Mapping[str, Any]) -> list[Signal]:
+    """The signals of a scan (the JSON of `scan.Signals`) as rows; a field that is missing is left out."""
+    undetermined = set(signals.get("undetermined") or ())
+    warnings = [str(text) for text in signals.get("warnings") or ()]
+
+    def row(name: str, key: str, state: str, *evidence: object) -> Signal:
+        texts = [str(text) for text in evidence if text not in (None, "")]
+        texts += [text for text in warnings if text.lower().startswith(key)]
+        return Signal(name, state, tuple(texts), key in undetermined)
+
+    provider = str(signals.get("provider") or "Unknown")
+    if signals.get("gateway"):
+        provider += f", behind {signals['gateway']}"
+    if signals.get("confidence"):
+        provider += f" ({signals['confidence']} confidence)"
+    policy = signals.get("dmarc_policy")
+    dmarc = f"policy {policy}" if policy else _state(signals.get("dmarc_state"))
+    return [
+        row("Mailbox provider", "provider", provider, *(signals.get("evidence") or ())),
+        row("MX (mail servers)", "mx", _state(signals.get("mx_state")), *(signals.get("mx_hosts") or ())),
+        row("SPF (who may send)", "spf", _state(signals.get("spf_state")), signals.get("spf_record")),
+        row("DKIM (signed mail)", "dkim", _state(signals.get("dkim_state")), *(signals.get("dkim_selectors") or ())),
+        row("DMARC (what happens to fakes)", "dmarc", dmarc, signals.get("dmarc_record")),
+        row(
+            "Name servers",
+            "ns",
+            "present" if signals.get("name_servers") else "not known",
+            *(signals.get("name_servers") or ()),
+        ),
+    ]
+
+
+def _state(value: object) -> str:
+    return _STATES.get(str(value), str(value))
