@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Annotated
 
@@ -12,7 +13,9 @@ from sqlalchemy import Engine, RowMapping, text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.orchestration.run_sync import run_sync
-from hunter_pipeline.pipeline.services import check_connection_settings, check_enabled
+from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.pipeline.fetch import Preview, preview_fetch
+from hunter_pipeline.pipeline.services import check_connection_settings, check_enabled, make_client, make_sign_in
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
@@ -30,6 +33,9 @@ def sync(
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Last day (UTC); by default today")] = None,
     force: Annotated[bool, typer.Option("--force", help="Process again what is fetched, changed or not")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be new or changed and for which days, and write nothing")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON")] = False,
 ) -> None:
     """Fetch referrals from Partner Center and take them all the way to scored leads.
@@ -45,8 +51,10 @@ def sync(
     check_connection_settings(settings)
     engine = open_database(settings)
     window = _window(engine, since, until)
-    outcome = sync_now(settings, engine, window, force=force)
-    books = outcome
+    if dry_run:
+        show_preview(preview(settings, engine, window), window, force=force, as_json=as_json)
+        return
+    books = sync_now(settings, engine, window, force=force)
     if as_json:
         print_json(dict(books))
     else:
@@ -77,6 +85,43 @@ def sync_now(settings: Settings, engine: Engine, window: Window, *, force: bool 
     assert books is not None
     console.print(f"synced in {time.monotonic() - started:.1f} s, run {outcome.run_id}", style="dim", markup=False)
     return books
+
+
+def preview(settings: Settings, engine: Engine, window: Window) -> Preview:
+    """Ask the API what a sync would find, with a progress line. Nothing is written but a renewed sign-in."""
+    with err().status("asking") as status:
+        context = StageContext(engine, "dry run", progress=status.update)
+        return preview_fetch(context, make_client(settings, make_sign_in(settings, engine)), window)
+
+
+def show_preview(found: Preview, window: Window, *, force: bool, as_json: bool) -> None:
+    """Print what a sync would find, day by day."""
+    days = {day.isoformat(): asdict(count) for day, count in sorted(found.days.items())}
+    totals = {kind: sum(day[kind] for day in days.values()) for kind in ("new", "changed", "unchanged")}
+    if as_json:
+        print_json(
+            {
+                "dry_run": True,
+                "since": window.start.isoformat(),
+                "until": window.end.isoformat(),
+                **totals,
+                "unreadable": found.unreadable,
+                "days": days,
+            }
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("day", *totals):
+        table.add_column(name, justify="left" if name == "day" else "right")
+    for day, count in days.items():
+        if force or count["new"] or count["changed"]:
+            table.add_row(day, *(str(number) for number in count.values()))
+    table.add_row("all days", *(str(number) for number in totals.values()), style="bold")
+    out().print(table)
+    if found.unreadable:
+        out().print(f"{found.unreadable} cannot be read and would be listed by hunter failures")
+    again = "all of them" if force else "the new and changed ones"
+    out().print(f"Nothing was written. The same command without --dry-run processes {again}.")
 
 
 def show_books(engine: Engine, books: RowMapping) -> None:

@@ -13,7 +13,7 @@ from hunter_pipeline.orchestration.assets.scoring import lead_scores, lead_score
 from hunter_pipeline.orchestration.checks import STANDING_CHECKS, standing_checks_job, standing_checks_schedule
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, referral_sync_job
 from hunter_pipeline.orchestration.resources import make_resources
-from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor
+from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor, referral_sweep_schedule
 from hunter_pipeline.orchestration.sensors import referral_lineage_sensor
 from hunter_pipeline.settings import Settings
 
@@ -41,7 +41,7 @@ def build_defs(
         ],
         asset_checks=STANDING_CHECKS,
         jobs=[referral_sync_job, standing_checks_job, *upkeep.JOBS],
-        schedules=[make_sync_schedule(settings), standing_checks_schedule, *upkeep.SCHEDULES],
+        schedules=[make_sync_schedule(settings), referral_sweep_schedule, standing_checks_schedule, *upkeep.SCHEDULES],
         sensors=[make_sync_sensor(settings), referral_lineage_sensor],
         resources={**make_resources(), **(resources or {})},
         loggers=loggers,

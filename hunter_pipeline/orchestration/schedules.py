@@ -1,28 +1,49 @@
-"""When a sync is asked for: the schedule, and the faster sensor of a development machine.
+"""When a sync is asked for: the schedule, the weekly sweep, and the faster sensor of a development machine.
 
-Both ask the same question and give the same request or the same reason to skip. Neither does any work: a
-tick reads one indexed row. The watermark is in Hunter's database, so losing Dagster's costs nothing.
+All ask the same question and give the same request or the same reason to skip. None does any work: a tick
+reads one indexed row. The watermark is in Hunter's database, so losing Dagster's costs nothing.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from sqlalchemy import Connection
 
 from hunter_pipeline.orchestration.guards import EXPIRES_TAG, QUEUE_EXPIRY, sync_under_way
 from hunter_pipeline.orchestration.jobs import referral_sync_job
 from hunter_pipeline.orchestration.partitions import range_tags
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
-from hunter_pipeline.pipeline.sync_runs import last_success, next_window
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, last_sweep, next_window
 from hunter_pipeline.settings import DEVELOPMENT_SYNC_SECONDS, Settings
+
+SWEEP_AGE = timedelta(days=6, hours=12)
+"""Age of the last full sweep at which a daily tick asks for the next: weekly, and the day after when one was missed."""
+
+
+def catch_up(connection: Connection, now: datetime) -> Window:
+    """From the day of the last successful sync to today: midnight and an outage of days are no special cases."""
+    return next_window(last_success(connection), now.date())
+
+
+def sweep(connection: Connection, now: datetime) -> Window | dg.SkipReason:
+    """Everything that the API returns, once a week."""
+    last = last_sweep(connection)
+    if last is not None and now - last < SWEEP_AGE:
+        return dg.SkipReason(f"not_due: the last sweep began {last:%Y-%m-%d %H:%M} UTC")
+    return Window(FIRST_DAY, now.date())
 
 
 def request_sync(
-    instance: dg.DagsterInstance, settings: SettingsResource, database: DatabaseResource, now: datetime
+    instance: dg.DagsterInstance,
+    settings: SettingsResource,
+    database: DatabaseResource,
+    now: datetime,
+    window_of: Callable[[Connection, datetime], Window | dg.SkipReason] = catch_up,
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for the sync that is due, or say why none is.
+    """Ask for the sync that is due as one range of days in one run, or say why none is.
 
-    The window runs from the day of the last successful sync to today as one range in one run: midnight and
-    an outage of days are no special cases.
+    :param window_of: which days; asked only when a sync may run.
     """
     if not settings.load().partner_center_enabled:
         return dg.SkipReason("feature_disabled")
@@ -30,8 +51,24 @@ def request_sync(
     if active is not None:
         return dg.SkipReason(f"sync_under_way: run {active} is queued or running")
     with database.engine().connect() as connection:
-        window = next_window(last_success(connection), now.date())
+        window = window_of(connection, now)
+    if isinstance(window, dg.SkipReason):
+        return window
     return dg.RunRequest(tags={**range_tags(window), EXPIRES_TAG: (now + QUEUE_EXPIRY).isoformat()})
+
+
+@dg.schedule(
+    job=referral_sync_job,
+    cron_schedule="5 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once a week, sync everything: catches what paging missed while rows moved.",
+)
+def referral_sweep_schedule(
+    context: dg.ScheduleEvaluationContext, settings: SettingsResource, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask daily whether the weekly sweep is due, so that one that was in the way of a sync comes the day after."""
+    return request_sync(context.instance, settings, database, datetime.now(UTC), sweep)
 
 
 def make_sync_schedule(settings: Settings) -> dg.ScheduleDefinition:

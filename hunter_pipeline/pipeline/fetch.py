@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from hunter_pipeline.partner_center.referral import UnreadableReferral, needs_de
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, item_key_of_text, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
-from hunter_pipeline.pipeline.sync_runs import Window, begin_sync, end_fetch, fail_sync, partition_day
+from hunter_pipeline.pipeline.sync_runs import Window, begin_sync, check_source, end_fetch, fail_sync, partition_day
 from hunter_pipeline.store.jsonb import to_jsonb
 from hunter_pipeline.store.tables import partner_center_referrals_raw as raw
 
@@ -102,6 +102,62 @@ def fetch_referrals(context: StageContext, source: ReferralSource, window: Windo
             "altered_for_storage": tally.altered,
         }
     )
+
+
+@dataclass
+class DayCount:
+    """What a fetch would find for one day partition: versions that are new, changed, and known as they are."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+@dataclass
+class Preview:
+    """What a fetch would find.
+
+    :param days: counts of each day partition.
+    :param unreadable: items that would go to `referral_failures`.
+    """
+
+    days: dict[date, DayCount] = field(default_factory=dict)
+    unreadable: int = 0
+    pages: int = 0
+
+
+def preview_fetch(context: StageContext, source: ReferralSource, window: Window) -> Preview:
+    """Ask for the updates of `window` and say what is new, without writing anything.
+
+    :raises SourceMismatch: the database holds referrals of another host.
+    :raises PartnerCenterError: sign-in, network or API trouble.
+    """
+    preview = Preview()
+    seen: set[tuple[str, str]] = set()
+    today = context.clock().date()
+    with context.engine.execution_options(postgresql_readonly=True).connect() as connection:
+        check_source(connection, source.host)
+        connection.commit()
+        for page in source.iter_pages(window.since):
+            rows = [_read_item(context, item, today) for item in page.items]
+            versions = {
+                (row["referral_id"], row["content_hash"]): row["partition_day"]
+                for row in rows
+                if not isinstance(row, Failure) and window.holds(row["partition_day"])
+            }
+            known = _known_versions(connection, versions)
+            connection.commit()
+            ids = {referral_id for referral_id, _ in known}
+            for version, day in versions.items():
+                if version not in seen:
+                    count = preview.days.setdefault(day, DayCount())
+                    kind = "unchanged" if version in known else "changed" if version[0] in ids else "new"
+                    setattr(count, kind, getattr(count, kind) + 1)
+            seen |= set(versions)
+            preview.unreadable += sum(isinstance(row, Failure) for row in rows)
+            preview.pages += 1
+            context.progress(f"page {page.number}: {len(seen)} referrals{f' of about {page.total}' * bool(page.total)}")
+    return preview
 
 
 def content_hash(value: object) -> str:

@@ -80,16 +80,22 @@ class SourceMismatch(RuntimeError):  # noqa: N818 - the name says what is the ca
     """The database holds referrals of another Partner Center than the one that is set."""
 
 
-def begin_sync(connection: Connection, context: StageContext, window: Window, source: str) -> None:
-    """Open the books of this run and close those of runs that died while fetching; the caller commits.
+def last_sweep(connection: Connection) -> datetime | None:
+    """When the newest sync of everything, however old, began; None when there was none."""
+    found: datetime | None = connection.execute(
+        text(
+            "SELECT max(started_at) FROM sync_runs"
+            " WHERE window_start IS NULL AND covers_to_now AND status IN ('fetched', 'success', 'partial')"
+        )
+    ).scalar_one()
+    return found
 
-    Safe to repeat: a step that is retried starts its books again. Only called under the stage lock, which is
-    why any other sync still `running` must be dead.
 
-    :param source: host of the API that is asked.
-    :raises SourceMismatch: earlier syncs came from another host: samples and real leads must not mix.
+def check_source(connection: Connection, source: str) -> None:
+    """Make sure that earlier syncs came from the same host: samples and real leads must not mix.
+
+    :raises SourceMismatch: they came from another.
     """
-    now = context.clock()
     other = connection.execute(
         text("SELECT source FROM sync_runs WHERE source <> :source LIMIT 1"), {"source": source}
     ).scalar()
@@ -98,6 +104,19 @@ def begin_sync(connection: Connection, context: StageContext, window: Window, so
             f"this database holds referrals of {other}, and the settings point at {source}; set HUNTER_HOME to another "
             "folder (or HUNTER_DATABASE_URL to another database), or empty this one with `hunter db downgrade base`"
         )
+
+
+def begin_sync(connection: Connection, context: StageContext, window: Window, source: str) -> None:
+    """Open the books of this run and close those of runs that died while fetching; the caller commits.
+
+    Safe to repeat: a step that is retried starts its books again. Only called under the stage lock, which is
+    why any other sync still `running` must be dead.
+
+    :param source: host of the API that is asked.
+    :raises SourceMismatch: earlier syncs came from another host.
+    """
+    now = context.clock()
+    check_source(connection, source)
     connection.execute(
         text("UPDATE sync_runs SET status = 'failed', finished_at = :now WHERE status = 'running' AND run_id <> :run"),
         {"now": now, "run": context.run_id},
@@ -145,14 +164,15 @@ def close_syncs(connection: Connection, context: StageContext) -> None:
     """Settle every sync whose rows have now gone through all stages; the caller commits.
 
     A backfill from the asset graph fetches in one run and does the rest in another, so the last stage
-    settles all that are open, whichever run fetched them.
+    settles all that are open, whichever run fetched them. A sync of another run that is between two stages
+    (a rescan scores at any time) has referrals without a decision still, and is left to its own end.
     """
-    parameters = {"now": context.clock()}
+    parameters = {"now": context.clock(), "run": context.run_id}
     _count(connection, "status = 'fetched'", parameters)
     connection.execute(
         text(
             "UPDATE sync_runs SET status = CASE WHEN failed > 0 THEN 'partial' ELSE 'success' END, finished_at = :now"
-            " WHERE status = 'fetched'"
+            " WHERE status = 'fetched' AND (run_id = :run OR fetched = succeeded + skipped + failed)"
         ),
         parameters,
     )
@@ -174,7 +194,8 @@ def _count(connection: Connection, which: str, parameters: Mapping[str, object])
                             FILTER (WHERE f.item_key IS NOT NULL), '$[0 to {ERRORS_KEPT - 1}]'), '[]') AS errors
                 FROM sync_runs s
                 LEFT JOIN sync_run_items i USING (run_id)
-                LEFT JOIN normalized_domains n ON n.referral_id = i.item_key
+                LEFT JOIN normalized_domains n ON n.referral_id = i.item_key AND EXISTS (
+                    SELECT FROM partner_center_referrals_raw r WHERE r.id = n.raw_id AND r.is_current)
                 LEFT JOIN LATERAL (
                     SELECT item_key, error FROM referral_failures
                     WHERE item_key = i.item_key AND resolved_at IS NULL ORDER BY last_seen_at DESC LIMIT 1
