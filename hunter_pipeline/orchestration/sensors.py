@@ -78,4 +78,5 @@ def referral_lineage_sensor(
             for story in stories.values()
         ],
         cursor=str(changes[-1].lineage_id),
+        skip_reason=f"published: {len(stories)} stories, no run is needed",
     )

@@ -24,7 +24,8 @@ LONGEST_RUN = timedelta(hours=1)
 """After so long, a run that never ended no longer holds its rows back from the feed."""
 
 _EMAIL = re.compile(r"[^\s<>()\[\],;:\"'|]+@[^\s<>()\[\],;:\"'|]+")
-_MARKUP = re.compile(r"([\\`*_\[\]<>|#~!&])")
+_MARKUP = re.compile(r"([\\`*\[\]<>|#~!&]|(?<![^\W_])_|_(?![^\W_]))")
+"""What Markdown could read as markup; an underscore inside a word is none."""
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,14 @@ def to_markdown(story: Story) -> str:
     lines = [f"### {plain(story.company) if story.company else 'Unnamed customer'}: {score}", "", ", ".join(facts), ""]
     for number, step in enumerate(story.steps, 1):
         lines += [
-            f"{number}. **{plain(step.stage)}**: {plain(step.decision)}",
+            f"{number}. **{step.stage}**: {plain(step.decision)}",
             f"    - came in: {plain(step.input) if step.input else 'nothing'}",
             f"    - wrote: {plain(step.row_key) if step.row_key else 'nothing'}",
             f"    - by rules {plain(step.code_version)} in [run {plain(step.run_id[:8])}](/runs/{step.run_id}),"
             f" {step.recorded_at:%Y-%m-%d %H:%M:%S} UTC",
         ]
     for stage, error in story.refusals:
-        lines += ["", f"**Refused by {plain(stage)}**: {plain(error)}"]
+        lines += ["", f"**Refused by {stage}**: {plain(error)}"]
     if story.earlier:
         lines += ["", f"{story.earlier} earlier steps: `hunter lineage --history` prints them."]
     return "\n".join(lines)
