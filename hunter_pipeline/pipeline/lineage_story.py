@@ -184,7 +184,7 @@ def to_markdown(story: Story) -> str:
 
 def plain(value: str | None) -> str:
     """Text that Markdown shows as it is, on one line, shortened, with e-mail addresses masked."""
-    line = " ".join((value or "-").split())
+    line = _EMAIL.sub(lambda found: mask_email(found[0]), " ".join((value or "-").split()))
     if len(line) > LONGEST_TEXT:
         line = line[:LONGEST_TEXT] + "…"
-    return _MARKUP.sub(r"\\\1", _EMAIL.sub(lambda found: mask_email(found[0]), line))
+    return _MARKUP.sub(r"\\\1", line)

@@ -1,0 +1,88 @@
+"""The story of a referral as Markdown."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hunter_pipeline.pipeline.lineage import LineageStep
+from hunter_pipeline.pipeline.lineage_story import Story, plain, to_markdown
+
+AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+STORY = Story(
+    referral_id="r-1",
+    company="Contoso",
+    domain="contoso.com",
+    referral_type="co-sell",
+    status="New/Pending",
+    expires_at=AT,
+    score=72,
+    segment="Migration",
+    category="P2",
+    steps=(
+        LineageStep("raw_leads", "company domain contoso.com", "made a lead", "partner/r-1", "1", "run-aaaaaa", AT),
+        LineageStep("lead_scores", None, "score 72: by rule", None, "c18d", "run-bbbbbb", AT),
+    ),
+    earlier=3,
+    refusals=(),
+)  # fmt: skip
+
+
+def test_it_leads_from_the_standing_through_each_step_with_input_decision_row_rules_run_and_time():
+    assert to_markdown(STORY).splitlines() == [
+        "### Contoso: score 72, Migration, P2",
+        "",
+        "referral r-1, contoso.com, co-sell, status New/Pending, expires 2026-11-24",
+        "",
+        "1. **raw_leads**: made a lead",
+        "    - came in: company domain contoso.com",
+        "    - wrote: partner/r-1",
+        "    - by rules 1 in [run run-aaaa](/runs/run-aaaaaa), 2026-11-24 09:30:00 UTC",
+        "2. **lead_scores**: score 72: by rule",
+        "    - came in: nothing",
+        "    - wrote: nothing",
+        "    - by rules c18d in [run run-bbbb](/runs/run-bbbbbb), 2026-11-24 09:30:00 UTC",
+        "",
+        "3 earlier steps: `hunter lineage --history` prints them.",
+    ]
+
+
+def test_a_refused_referral_says_where_and_why():
+    bare = replace(
+        STORY, company=None, domain=None, referral_type=None, status=None, expires_at=None, score=None,
+        refusals=(("normalized_domains", "customerProfile must be an object"),),
+    )  # fmt: skip
+    lines = to_markdown(bare).splitlines()
+    assert lines[0] == "### Unnamed customer: not scored"
+    assert lines[2] == "referral r-1, no company domain, type undecided"
+    assert "**Refused by normalized_domains**: customerProfile must be an object" in lines
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("mail jane.doe@contoso.com now", "mail j…@contoso.com now"),
+        ("<jane@contoso.com>", r"\<j…@contoso.com\>"),
+        ("**bold** [a](b) `c` <img> | # ~ !", r"\*\*bold\*\* \[a\](b) \`c\` \<img\> \| \# \~ \!"),
+        ("&lt;script&gt;", r"\&lt;script\&gt;"),
+        ("spf_state _loud_", r"spf_state \_loud\_"),
+        ("two\n\n# lines\t", r"two \# lines"),
+        ("x" * 500, "x" * 400 + "…"),
+        (None, "-"),
+    ],
+)
+def test_text_of_payloads_is_shown_as_text_on_one_line_without_addresses(written: str | None, shown: str):
+    assert plain(written) == shown
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.from_regex(re.compile(r"[a-z]{3,12}\.[a-z]{2,9}@[a-z]{2,9}\.(com|com\.tr)", re.ASCII), fullmatch=True), st.text()
+)
+def test_no_mailbox_gets_through(address: str, around: str):
+    mailbox = address.partition("@")[0]
+    for before in range(370, 400, 5):  # the text is cut somewhere in the address
+        assert mailbox not in plain("." * before + f" {address} {around}")
+    assert address not in plain(f"{around[:150]} {address} {around}")
