@@ -36,7 +36,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
     for row in rows:
         table.add_row(row.what, row.figure, row.ratio)
     console = Console()
-    Console(width=console.width if console.is_terminal else 120, highlight=False).print(table)
+    Console(width=console.width if console.is_terminal else 150, highlight=False).print(table)
 
 
 def times(number: float) -> str:

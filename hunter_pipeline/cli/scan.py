@@ -150,11 +150,11 @@ def _described(state: str, detail: str) -> str:
 
 
 def _look_up_table(replies: tuple[Reply, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
     table.add_column("  Look-up", no_wrap=True)
     table.add_column("Status", no_wrap=True)
     table.add_column("Asked", no_wrap=True)
-    table.add_column("Records", no_wrap=True, overflow="ellipsis")
+    table.add_column("Records", no_wrap=True, overflow="ellipsis", ratio=1)
     for reply in replies:
         times = "" if reply.attempts == 1 else f" ({reply.attempts} times)"
         table.add_row(
