@@ -14,6 +14,7 @@ from sqlalchemy import Table
 from hunter_pipeline.orchestration.column_lineage import column_lineage, sources_text
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.context import StageReport
+from hunter_pipeline.pipeline.sync_runs import SourceMismatch
 from hunter_pipeline.pipeline.verdicts import Examples
 from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.settings import SettingsError
@@ -26,7 +27,15 @@ OWNERS = ("team:sales-operations",)
 PERSONAL_DATA = {"hunter/personal-data": "yes"}
 """Tag of the assets whose tables hold names, addresses or numbers of persons."""
 
-EXPECTED_ERRORS = (PartnerCenterError, SettingsError, RulesError, SchemaOutdated, DatabaseUnavailable, TimeoutError)
+EXPECTED_ERRORS = (
+    PartnerCenterError,
+    SettingsError,
+    RulesError,
+    SchemaOutdated,
+    DatabaseUnavailable,
+    SourceMismatch,
+    TimeoutError,
+)
 """Errors that a person can mend; their text is one line that names the fix."""
 
 
@@ -64,12 +73,24 @@ def table_metadata(table: Table) -> dict[str, Any]:
 def failing_clearly() -> Iterator[None]:
     """Turn errors that a person can mend into a Dagster failure that says how. Not retried: the next tick is the retry.
 
-    :raises dagster.Failure: one of `EXPECTED_ERRORS` was raised inside.
+    :raises dagster.Failure: one of `EXPECTED_ERRORS` was raised inside. Its metadata `transient` says whether the
+        next run can succeed without anybody changing anything.
     """
     try:
         yield
     except EXPECTED_ERRORS as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from None
+        raise dg.Failure(
+            description=str(error),
+            metadata={"transient": dg.MetadataValue.bool(is_transient(error))},
+            allow_retries=False,
+        ) from None
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same can succeed later without anybody changing anything: trouble of a network, server or lock."""
+    if isinstance(error, PartnerCenterError):
+        return error.transient
+    return isinstance(error, DatabaseUnavailable | TimeoutError)
 
 
 def result_of(

@@ -13,6 +13,7 @@ from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
+from hunter_pipeline.pipeline.run_signs import drop_sign, show_sign
 from hunter_pipeline.pipeline.services import (
     check_enabled,
     make_client,
@@ -57,14 +58,20 @@ class DatabaseResource(dg.ConfigurableResource[Engine]):
             self._engine = open_database(self.settings.load())
         return self._engine
 
-    def stage(self, context: dg.AssetExecutionContext) -> StageContext:
-        """The surroundings of a stage in the run of `context`."""
+    def stage(self, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> StageContext:
+        """The surroundings of a stage in the run of `context`, which shows its sign of life from here on."""
+        show_sign(self.engine(), context.run_id)
         return StageContext(
             engine=self.engine(),
             run_id=context.run_id,
             progress=context.log.info,
             force=context.run_tags.get(FORCE_TAG, "").lower() == "true",
         )
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Let go of the run's sign of life at its end."""
+        if context.run_id is not None:
+            drop_sign(context.run_id)
 
 
 class MsalResource(dg.ConfigurableResource[SignIn]):

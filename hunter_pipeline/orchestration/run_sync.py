@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from hunter_pipeline.orchestration.build import build_defs
-from hunter_pipeline.orchestration.guards import SYNC_JOB, sync_under_way
+from hunter_pipeline.orchestration.guards import SYNC_JOB, sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.orchestration.partitions import range_tags
 from hunter_pipeline.orchestration.resources import FORCE_TAG
 from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.settings import Settings
+from hunter_pipeline.store.database import open_database
 
 
 class SyncUnderWay(RuntimeError):  # noqa: N818 - the name says what is the case
@@ -65,7 +66,9 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
         return logger
 
     with dg.DagsterInstance.get() as instance:
-        active = sync_under_way(instance, datetime.now(UTC))
+        now = datetime.now(UTC)
+        sweep_orphans(instance, lambda: open_database(settings), now)
+        active = sync_under_way(instance, now)
         if active is not None:
             raise SyncUnderWay(f"a sync is under way (run {active}); wait for it, or terminate it in the Dagster UI")
         job = build_defs(settings, loggers={"progress": progress}).resolve_job_def(SYNC_JOB)

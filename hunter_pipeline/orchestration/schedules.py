@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from sqlalchemy import Connection
 
-from hunter_pipeline.orchestration.guards import EXPIRES_TAG, QUEUE_EXPIRY, sync_under_way
+from hunter_pipeline.orchestration.guards import EXPIRES_TAG, QUEUE_EXPIRY, sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.jobs import referral_sync_job
 from hunter_pipeline.orchestration.partitions import range_tags
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
@@ -47,6 +47,7 @@ def request_sync(
     """
     if not settings.load().partner_center_enabled:
         return dg.SkipReason("feature_disabled")
+    sweep_orphans(instance, database.engine, now)
     active = sync_under_way(instance, now)
     if active is not None:
         return dg.SkipReason(f"sync_under_way: run {active} is queued or running")

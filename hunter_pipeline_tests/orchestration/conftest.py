@@ -1,0 +1,25 @@
+"""A real Dagster instance from the project's own configuration, for tests of this folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+
+@pytest.fixture
+def instance(
+    database_url: str, empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance from the project's `dagster.yaml`, on databases of its own, with the feature flag on."""
+    for name in [name for name in os.environ if name.startswith("HUNTER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HUNTER_HOME", str(tmp_path))
+    monkeypatch.setenv("HUNTER_DATABASE_URL", database_url)
+    monkeypatch.setenv("HUNTER_DAGSTER_DATABASE_URL", empty_database_url)
+    monkeypatch.setenv("HUNTER_PARTNER_CENTER_ENABLED", "true")
+    project = Path(__file__).parents[2]
+    with dg.DagsterInstance.from_config(str(project)) as made:
+        yield made

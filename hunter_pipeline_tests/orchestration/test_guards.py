@@ -1,0 +1,179 @@
+"""Runs whose process is gone, runs that take too long, and failures that pass by themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+from sqlalchemy import Engine, text
+
+from hunter_pipeline.orchestration.guards import (
+    EXCLUSIVE_TAGS,
+    SIGN_WITHIN,
+    SYNC_JOB,
+    sweep_orphans,
+    sync_under_way,
+)
+from hunter_pipeline.orchestration.metadata import failing_clearly
+from hunter_pipeline.partner_center.errors import ApiError, NetworkError, SignInRequired
+from hunter_pipeline.pipeline.context import STAGE_LOCK
+from hunter_pipeline.pipeline.run_signs import drop_sign, show_sign, shows_sign
+from hunter_pipeline.settings import SettingsError
+from hunter_pipeline.store.engine import DatabaseUnavailable
+from hunter_pipeline_tests.orchestration.test_sync_automation import instance
+
+__all__ = ["instance"]
+
+LATER = SIGN_WITHIN + timedelta(seconds=1)
+
+WORKER = """
+import sys, time
+from hunter_pipeline.pipeline.run_signs import show_sign
+from hunter_pipeline.store.engine import make_engine
+show_sign(make_engine(sys.argv[1]), sys.argv[2])
+print("shown", flush=True)
+time.sleep(60)
+"""
+
+
+def started(instance: dg.DagsterInstance, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> dg.DagsterRun:
+    return create_run_for_test(instance, job_name=SYNC_JOB, status=status, tags=EXCLUSIVE_TAGS)
+
+
+def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
+
+
+def test_a_sign_of_life_goes_with_the_process_that_showed_it(engine: Engine, database_url: str):
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, database_url, "a-run"], stdout=subprocess.PIPE, text=True)
+    with worker, engine.connect() as connection:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "shown\n"
+        assert shows_sign(connection, "a-run")
+        assert not shows_sign(connection, "another-run")
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        deadline = time.monotonic() + 30
+        while shows_sign(connection, "a-run") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not shows_sign(connection, "a-run")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ],
+)
+def test_a_run_whose_process_is_gone_is_failed_and_no_longer_in_the_way(
+    instance: dg.DagsterInstance, engine: Engine, status: dg.DagsterRunStatus
+):
+    run = started(instance, status)
+    later = datetime.now(UTC) + LATER
+    assert sync_under_way(instance, later) == run.run_id
+    assert sweep_orphans(instance, lambda: engine, later) == [run.run_id]
+    assert status_of(instance, run) == dg.DagsterRunStatus.FAILURE
+    assert sync_under_way(instance, later) is None
+
+
+def test_a_run_that_shows_its_sign_is_left_alone_however_old(instance: dg.DagsterInstance, engine: Engine):
+    run = started(instance)
+    show_sign(engine, run.run_id)
+    assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + timedelta(hours=5)) == []
+    drop_sign(run.run_id)
+    assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + timedelta(hours=5)) == [run.run_id]
+
+
+def test_a_run_that_has_just_started_gets_time_to_show_its_sign(instance: dg.DagsterInstance, engine: Engine):
+    started(instance)
+    assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + SIGN_WITHIN - timedelta(seconds=30)) == []
+
+
+def test_runs_that_show_no_sign_by_design_are_not_judged(instance: dg.DagsterInstance, engine: Engine):
+    run = create_run_for_test(instance, job_name="__ASSET_JOB", status=dg.DagsterRunStatus.STARTED)
+    queued = started(instance, dg.DagsterRunStatus.QUEUED)
+    assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + LATER) == []
+    assert status_of(instance, run) == dg.DagsterRunStatus.STARTED
+    assert status_of(instance, queued) == dg.DagsterRunStatus.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (NetworkError("no answer"), True),
+        (ApiError(503), True),
+        (ApiError(403), False),
+        (SignInRequired("run `hunter login`"), False),
+        (SettingsError("is not set"), False),
+        (DatabaseUnavailable("does not answer"), True),
+        (TimeoutError("another run has been writing"), True),
+    ],
+)
+def test_a_failure_says_whether_it_passes_by_itself_and_is_never_retried_in_the_run(error: Exception, transient: bool):
+    with pytest.raises(dg.Failure) as raised, failing_clearly():
+        raise error
+    assert raised.value.metadata["transient"].value is transient
+    assert raised.value.description == str(error)
+    assert raised.value.allow_retries is False
+
+
+@contextmanager
+def daemon(home: Path) -> Iterator[None]:
+    """A Dagster daemon on the instance and workspace in `home`."""
+    with (home / "daemon.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "dagster._daemon", "run", "-w", str(home / "workspace.yaml")],
+            cwd=home, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+@pytest.mark.timeout(180)
+def test_a_run_over_its_maximum_time_is_ended_by_the_daemon(
+    instance: dg.DagsterInstance, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = Path(__file__).parents[2]
+    config = (
+        (project / "dagster.yaml").read_text("utf-8").replace("poll_interval_seconds: 30", "poll_interval_seconds: 1")
+    )
+    (tmp_path / "dagster.yaml").write_text(config, "utf-8")
+    (tmp_path / "workspace.yaml").write_text((project / "workspace.yaml").read_text("utf-8"), "utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(project))
+    with engine.connect() as connection, daemon(tmp_path):
+        # Every stage waits for this lock, so the run hangs in its first one.
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": STAGE_LOCK})
+        launched = subprocess.run(
+            [
+                sys.executable, "-W", "ignore", "-m", "dagster", "job", "launch", "-w", "workspace.yaml",
+                "-j", "domain_rescan_job", "--tags", '{"dagster/max_runtime": "1"}',
+            ],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert launched.returncode == 0, launched.stderr
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            [run] = instance.get_runs()
+            if run.is_finished:
+                break
+            time.sleep(0.5)
+        assert run.is_failure, (tmp_path / "daemon.log").read_text()
+        messages = [entry.message for entry in instance.all_logs(run.run_id)]
+        assert any("Exceeded maximum runtime" in message for message in messages), messages
