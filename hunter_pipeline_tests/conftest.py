@@ -17,8 +17,9 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from hunter_pipeline.store.embedded import release_embedded, start_embedded
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline_tests.sandbox_fixtures import pipeline, sandbox
+from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced_rows, synced_template
 
-__all__ = ["pipeline", "sandbox"]
+__all__ = ["_synced_engine", "pipeline", "sandbox", "synced", "synced_rows", "synced_template"]
 
 _TEMPLATE = "hunter_template"
 _numbers = itertools.count(1)

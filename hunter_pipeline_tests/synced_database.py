@@ -1,7 +1,7 @@
-"""The `synced` fixture: a database after a whole sync of the samples, fresh for each test.
+"""Fixtures for tests that begin after a whole sync of the samples; `conftest.py` imports them.
 
-The sync runs once for a module that imports both fixtures; each test gets a copy of its database, to break as
-it likes.
+The sync runs once for a module. A test that works on one connection takes `synced_rows` and breaks rows as it
+likes; one that runs Dagster takes `synced`, a database of its own.
 """
 
 import itertools
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.store.engine import make_engine
@@ -34,10 +34,30 @@ def synced_template(
     with Sandbox(directory=folder / "sandbox") as running, pytest.MonkeyPatch.context() as monkeypatch:
         for variable, value in running.environment.items():
             monkeypatch.setenv(variable, value)
+        monkeypatch.setenv("HUNTER_DNS_TIMEOUT", "0.6")
+        monkeypatch.setenv("HUNTER_DNS_ATTEMPTS", "1")
         Pipeline(engine, folder, now=datetime.now(UTC) - SYNCED_AGO).sync()
     engine.dispose()
     yield name
     _administer(pg_server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def _synced_engine(pg_server_url: str, synced_template: str) -> Iterator[Engine]:
+    name = f"synced_{next(_numbers)}"
+    _administer(pg_server_url, f"CREATE DATABASE {name} TEMPLATE {synced_template}")
+    engine = make_engine(url_of(pg_server_url, name))
+    yield engine
+    engine.dispose()
+    _administer(pg_server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def synced_rows(_synced_engine: Engine) -> Iterator[Connection]:
+    """A connection to a database as a sync left it; what the test does to it is rolled back."""
+    with _synced_engine.connect() as connection:
+        yield connection
+        connection.rollback()
 
 
 @pytest.fixture

@@ -78,9 +78,7 @@ def test_text_of_payloads_is_shown_as_text_on_one_line_without_addresses(written
 
 
 @settings(deadline=None, max_examples=200)
-@given(
-    st.from_regex(re.compile(r"[a-z]{3,12}\.[a-z]{2,9}@[a-z]{2,9}\.(com|com\.tr)", re.ASCII), fullmatch=True), st.text()
-)
+@given(st.from_regex(r"\A[a-z]{3,12}\.[a-z]{2,9}@[a-z]{2,9}\.com\Z"), st.text())
 def test_no_mailbox_gets_through(address: str, around: str):
     mailbox = address.partition("@")[0]
     for before in range(370, 400, 5):  # the text is cut somewhere in the address
