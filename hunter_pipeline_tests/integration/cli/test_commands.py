@@ -1,0 +1,193 @@
+"""The `hunter` command as a person types it: real processes, the demo twice, and one line for every mistake."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from hunter_pipeline.sandbox.sandbox import Sandbox
+
+Hunter = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A HUNTER_HOME that lives as long as the module; outside pytest's folders, which close themselves to others."""
+    with TemporaryDirectory(prefix="hunter-cli-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "home"
+
+
+def run(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in an environment that holds nothing of the developer's."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("HUNTER_", "DAGSTER_"))}
+    return subprocess.run(
+        [sys.executable, "-c", "from hunter_pipeline.cli import main; main()", *arguments],
+        env={**bare, "HUNTER_HOME": str(home), "HUNTER_ENV_FILE": os.devnull, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def world(home: Path) -> Iterator[Sandbox]:
+    """A sandbox for the module; one page tells less than all, so its pages hold twenty."""
+    with Sandbox(directory=home / "sandbox", page_size=20) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def hunter(home: Path, world: Sandbox) -> Hunter:
+    """Runs `hunter` against the sandbox; keyword arguments change its environment, None takes a variable out."""
+
+    def call(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        environment = {**world.environment, **changes}
+        return run(home, *arguments, **{name: value for name, value in environment.items() if value is not None})
+
+    return call
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The error of a command that failed as it should: one line, no stack trace."""
+    assert done.returncode not in (0, None)
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("hunter:") or "Error" in line or "Invalid" in line]
+    assert errors, done.stderr
+    return errors[-1]
+
+
+def test_the_demo_ends_well_twice_and_the_second_time_nothing_is_new():
+    with TemporaryDirectory(prefix="hunter-demo-", ignore_cleanup_errors=True) as folder:
+        first = run(Path(folder), "demo")
+        assert first.returncode == 0, first.stderr
+        for column in ("Company", "Domain", "Provider", "Segment", "Score", "Priority", "Referral", "Reason"):
+            assert column in first.stdout
+        assert "55  fetched (54 new or changed)" in first.stdout
+        assert "42  = with a lead" in first.stdout
+        assert "11  + skipped" in first.stdout
+        assert " 2  + failed" in first.stdout
+        assert "Next, try" in first.stdout
+        second = run(Path(folder), "demo")
+        assert second.returncode == 0, second.stderr
+        assert "55  fetched (0 new or changed)" in second.stdout
+        assert "DNS was not asked" in second.stdout
+        leads = json.loads(run(Path(folder), "leads", "--format", "json").stdout)
+        assert len(leads) == len({lead["domain"] for lead in leads}) == 33
+        assert "a…@" not in first.stdout + first.stderr, "no customer's address is shown"
+
+
+def test_login_sync_leads_lineage_logout(hunter: Hunter):
+    done = hunter("login")
+    assert done.returncode == 0, done.stderr
+    assert "Signed in as r…@sandbox-partner.example" in done.stdout
+    assert "enter the code" in done.stderr
+    done = hunter("sync", "--json")
+    assert done.returncode == 0, done.stderr
+    books = json.loads(done.stdout)
+    assert books["fetched"] == books["succeeded"] + books["skipped"] + books["failed"] == 55
+    rows = hunter("leads", "--format", "csv").stdout.splitlines()
+    assert rows[0].startswith("domain,company_name,")
+    assert len(rows) == 34
+    story = json.loads(hunter("lineage", "FLAT-2026-0002", "--json").stdout)
+    assert [step["stage"] for step in story["steps"]][-1] == "lead_scores"
+    assert "score 70" in story["steps"][-1]["decision"]
+    failures = json.loads(hunter("failures", "--json").stdout)
+    assert {failure["stage"] for failure in failures} == {"partner_center_referrals_raw", "normalized_domains"}
+    assert hunter("logout").returncode == 0
+    assert "hunter login" in one_line(hunter("sync"))
+
+
+def test_a_day_range_is_a_backfill(hunter: Hunter):
+    hunter("login")
+    done = hunter("sync", "--since", "2026-10-01", "--until", "2026-10-31", "--json")
+    assert done.returncode == 0, done.stderr
+    books = json.loads(done.stdout)
+    assert 0 < books["fetched"] < 55
+    assert books["covers_to_now"] is False
+
+
+def test_an_excel_file_is_written(hunter: Hunter, tmp_path: Path):
+    target = tmp_path / "leads.xlsx"
+    assert hunter("leads", "-f", "xlsx", "-o", str(target)).returncode == 0
+    assert target.read_bytes().startswith(b"PK")
+    assert "--output" in one_line(hunter("leads", "-f", "xlsx"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "fix"),
+    [
+        (("sync",), {"HUNTER_PARTNER_CENTER_ENABLED": None}, "HUNTER_PARTNER_CENTER_ENABLED=true"),
+        (("sync",), {"HUNTER_PARTNER_CENTER_CLIENT_ID": None}, "HUNTER_PARTNER_CENTER_CLIENT_ID"),
+        (("login",), {"HUNTER_PARTNER_CENTER_CLIENT_ID": None}, "HUNTER_PARTNER_CENTER_CLIENT_ID"),
+        (("login",), {"HUNTER_PARTNER_CENTER_TENANT_ID": None}, "HUNTER_PARTNER_CENTER_TENANT_ID"),
+        (
+            ("login",),
+            {"HUNTER_PARTNER_CENTER_TENANT_ID": "00000000-0000-4000-8000-00000000dead"},
+            "HUNTER_PARTNER_CENTER_TENANT_ID",
+        ),
+        (
+            ("login",),
+            {"HUNTER_PARTNER_CENTER_CLIENT_ID": "00000000-0000-4000-8000-00000000dead"},
+            "HUNTER_PARTNER_CENTER_CLIENT_ID",
+        ),
+        (("login",), {"REQUESTS_CA_BUNDLE": None}, "REQUESTS_CA_BUNDLE"),
+        (("sync", "--since", "yesterday"), {}, "2026-11-24"),
+        (("sync", "--until", "2999-01-01"), {}, "future"),
+        (("sync", "--since", "2026-11-02", "--until", "2026-11-01"), {}, "earlier"),
+        (("lineage", "no-such-referral"), {}, "no-such-referral"),
+        (("leads",), {"HUNTER_DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x"}, "127.0.0.1:1"),
+        (("leads",), {"HUNTER_DATABASE_URL": "mysql://u:s3cret@127.0.0.1/x"}, "HUNTER_DATABASE_URL"),
+        (("leads",), {"HUNTER_DNS_SERVERS": "nowhere"}, "HUNTER_DNS_SERVERS"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_that_names_the_fix(
+    hunter: Hunter, arguments: tuple[str, ...], changes: dict[str, str | None], fix: str
+):
+    done = hunter(*arguments, **changes)
+    line = one_line(done)
+    assert fix in done.stderr.replace("\n", " ") if fix not in line else True
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_a_token_cache_with_another_key_says_so_and_is_kept(hunter: Hunter):
+    hunter("login")
+    done = hunter("sync", HUNTER_TOKEN_CACHE_KEY="MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=")
+    assert "HUNTER_TOKEN_CACHE_KEY" in one_line(done)
+    assert hunter("sync").returncode == 0, "the cache is still there for the right key"
+
+
+def test_an_api_that_is_down_fails_the_sync_and_loses_nothing(hunter: Hunter, world: Sandbox):
+    hunter("login")
+    before = hunter("leads", "--format", "csv").stdout
+    world.partner_center.fail_next(2, 503)
+    assert "503" in one_line(hunter("sync"))
+    world.partner_center.fail_next(1, 200, body="<html>sign in</html>")
+    assert "JSON" in one_line(hunter("sync"))
+    world.partner_center.fail_next(2, 401)
+    assert "401" in one_line(hunter("sync"))
+    assert hunter("leads", "--format", "csv").stdout == before
+    assert hunter("sync").returncode == 0
+
+
+def test_a_port_that_is_taken_is_named(home: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert f"port {port}" in one_line(run(home, "dev", "--port", port))
+        assert f"port {port}" in one_line(run(home, "sandbox", "--port", port, "--dns-port", "0"))
+
+
+def test_help_teaches(home: Path):
+    for command in ("demo", "dev", "login", "logout", "sync", "leads", "lineage", "failures", "db", "sandbox"):
+        done = run(home, command, "--help")
+        assert done.returncode == 0
+        assert len(done.stdout.split()) > 30, command
