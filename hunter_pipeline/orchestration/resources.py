@@ -60,18 +60,18 @@ class DatabaseResource(dg.ConfigurableResource[Engine]):
 
     def stage(self, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> StageContext:
         """The surroundings of a stage in the run of `context`, which shows its sign of life from here on."""
-        show_sign(self.engine(), context.run_id)
+        show_sign(self.engine(), context.run.run_id)
         return StageContext(
             engine=self.engine(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             progress=context.log.info,
-            force=context.run_tags.get(FORCE_TAG, "").lower() == "true",
+            force=context.run.tags.get(FORCE_TAG, "").lower() == "true",
         )
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Let go of the run's sign of life at its end."""
-        if context.run_id is not None:
-            drop_sign(context.run_id)
+        if context.run is not None:
+            drop_sign(context.run.run_id)
 
 
 class MsalResource(dg.ConfigurableResource[SignIn]):

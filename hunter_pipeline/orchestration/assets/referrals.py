@@ -42,7 +42,7 @@ def partner_center_referrals_raw(
     A range of days is one run. The first day stands for everything before it as well, so the whole range is
     a full sweep.
     """
-    expires = context.run_tags.get(EXPIRES_TAG)
+    expires = context.run.tags.get(EXPIRES_TAG)
     if expires and datetime.fromisoformat(expires) < datetime.now(UTC):
         raise dg.Failure(
             description="this run waited in the queue for too long and has expired; the next tick asks again",
