@@ -9,8 +9,7 @@ import typer
 
 from hunter_pipeline.cli import database, demo, scan, scoring, servers, show, sign_in, sync
 from hunter_pipeline.cli.console import err
-from hunter_pipeline.orchestration.metadata import EXPECTED_ERRORS
-from hunter_pipeline.orchestration.run_sync import SyncUnderWay
+from hunter_pipeline.pipeline.errors import EXPECTED_ERRORS
 
 EPILOG = "Settings are HUNTER_ variables, read from the environment and from .env; .env.example lists them all."
 
@@ -35,6 +34,6 @@ def run() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()  # shows wrong usage itself, and ends with the status that a command asks for
-    except (*EXPECTED_ERRORS, SyncUnderWay, OSError) as error:
+    except (*EXPECTED_ERRORS, OSError) as error:
         err().print(f"hunter: {error}", style="bold red", markup=False)
         sys.exit(1)

@@ -17,7 +17,6 @@ import typer
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.cli.demo import sandbox_settings
 from hunter_pipeline.cli.sign_in import sign_in
-from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
@@ -52,6 +51,8 @@ def dev(
         engine = open_database(settings)
         if sandbox:
             sign_in(make_sign_in(settings, engine))
+        from hunter_pipeline.orchestration.home import prepare_dagster_home  # imports Dagster, which takes seconds
+
         home = prepare_dagster_home(settings)
         dagster = [sys.executable, "-m", "dagster", "dev", "-w", str(home / "workspace.yaml"), "-h", "127.0.0.1"]
         out().print(f"Dagster UI: http://127.0.0.1:{port} (starting; Ctrl+C stops)")

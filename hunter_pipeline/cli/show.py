@@ -89,7 +89,7 @@ def leads(
 
 def _read(engine: Engine, chosen: LeadFilter, limit: int | None) -> list[Lead]:
     with engine.connect() as connection:
-        rows = []
+        rows: list[Lead] = []
         for lead in iter_leads(connection, chosen):
             if limit is not None and len(rows) >= limit:
                 break
@@ -114,7 +114,7 @@ def print_leads(engine: Engine, chosen: LeadFilter | None = None, limit: int | N
         ("Referral", {}),
         ("Reason", {"ratio": 1}),
     ):
-        table.add_column(name, **options)  # type: ignore[arg-type]
+        table.add_column(name, **options)
     for lead in rows:
         segment = lead.segment or "not scored"
         table.add_row(

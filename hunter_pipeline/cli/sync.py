@@ -12,7 +12,6 @@ from rich.table import Table
 from sqlalchemy import Engine, RowMapping, text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
-from hunter_pipeline.orchestration.run_sync import run_sync
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.fetch import Preview, preview_fetch
 from hunter_pipeline.pipeline.services import check_connection_settings, check_enabled, make_client, make_sign_in
@@ -66,6 +65,9 @@ def sync_now(settings: Settings, engine: Engine, window: Window, *, force: bool 
 
     :raises typer.Exit: it failed; the reason was printed.
     """
+    # Dagster takes seconds to import, which the commands that only read need not pay.
+    from hunter_pipeline.orchestration.run_sync import run_sync
+
     console = err()
     started = time.monotonic()
     with console.status("syncing") as status:

@@ -14,11 +14,8 @@ from sqlalchemy import Table
 from hunter_pipeline.orchestration.column_lineage import column_lineage, sources_text
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.context import StageReport
-from hunter_pipeline.pipeline.sync_runs import SourceMismatch
+from hunter_pipeline.pipeline.errors import EXPECTED_ERRORS
 from hunter_pipeline.pipeline.verdicts import Examples
-from hunter_pipeline.scoring.rules import RulesError
-from hunter_pipeline.settings import SettingsError
-from hunter_pipeline.store.database import SchemaOutdated
 from hunter_pipeline.store.engine import DatabaseUnavailable
 
 OWNERS = ("team:sales-operations",)
@@ -26,17 +23,6 @@ OWNERS = ("team:sales-operations",)
 
 PERSONAL_DATA = {"hunter/personal-data": "yes"}
 """Tag of the assets whose tables hold names, addresses or numbers of persons."""
-
-EXPECTED_ERRORS = (
-    PartnerCenterError,
-    SettingsError,
-    RulesError,
-    SchemaOutdated,
-    DatabaseUnavailable,
-    SourceMismatch,
-    TimeoutError,
-)
-"""Errors that a person can mend; their text is one line that names the fix."""
 
 
 def column_schema(table: Table) -> dg.TableSchema:

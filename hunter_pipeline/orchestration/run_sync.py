@@ -16,13 +16,9 @@ from hunter_pipeline.orchestration.guards import SYNC_JOB, sweep_orphans, sync_u
 from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.orchestration.partitions import range_tags
 from hunter_pipeline.orchestration.resources import FORCE_TAG
-from hunter_pipeline.pipeline.sync_runs import Window
+from hunter_pipeline.pipeline.sync_runs import SyncUnderWay, Window
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
-
-
-class SyncUnderWay(RuntimeError):  # noqa: N818 - the name says what is the case
-    """Another sync is queued or running."""
 
 
 @dataclass(frozen=True)

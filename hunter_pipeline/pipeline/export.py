@@ -8,6 +8,7 @@ apostrophe in front (OWASP, "CSV Injection"), in both spreadsheet formats.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -15,10 +16,6 @@ from decimal import Decimal
 from io import BytesIO
 from itertools import islice
 from typing import Any
-
-import pandas as pd
-from openpyxl import Workbook
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from hunter_pipeline.pipeline.lead_list import Lead
 
@@ -48,6 +45,9 @@ COLUMNS = (
 
 _CHUNK = 1000
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+_EXCEL_REFUSES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""Characters that XML 1.0 cannot hold."""
+
 _EXCEL_CELL_LIMIT = 32_767
 
 
@@ -74,6 +74,8 @@ def write_csv(leads: Iterable[Lead]) -> Iterator[str]:
 
     Write it to files opened with `newline=""`; with the encoding `utf-8-sig` Excel reads its letters right.
     """
+    import pandas as pd  # here, because it takes a second to import
+
     rows = iter(leads)
     chunk: list[Lead] | None = None
     while chunk is None or len(chunk) == _CHUNK:
@@ -85,6 +87,8 @@ def write_csv(leads: Iterable[Lead]) -> Iterator[str]:
 
 def write_xlsx(leads: Iterable[Lead]) -> bytes:
     """An Excel workbook with one sheet, its header row frozen. Rows are collected in a temporary file."""
+    from openpyxl import Workbook  # here, because most commands never need it
+
     book = Workbook(write_only=True)
     sheet = book.create_sheet("Leads")
     sheet.freeze_panes = "A2"
@@ -110,7 +114,7 @@ def _safe(value: Any) -> Any:
 
 def _excel(value: Any) -> Any:
     if isinstance(value, str):
-        return ILLEGAL_CHARACTERS_RE.sub("\N{REPLACEMENT CHARACTER}", value)[:_EXCEL_CELL_LIMIT]
+        return _EXCEL_REFUSES.sub("\N{REPLACEMENT CHARACTER}", value)[:_EXCEL_CELL_LIMIT]
     return value
 
 

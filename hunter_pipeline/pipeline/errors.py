@@ -1,0 +1,25 @@
+"""The errors that a person can mend: each text is one line that names the fix.
+
+Belongs here: the list, so that commands, Dagster and the web server treat the same errors alike. Does not
+belong here: the errors themselves, which stand beside the code that raises them.
+"""
+
+from __future__ import annotations
+
+from hunter_pipeline.partner_center.errors import PartnerCenterError
+from hunter_pipeline.pipeline.sync_runs import SourceMismatch, SyncUnderWay
+from hunter_pipeline.scoring.rules import RulesError
+from hunter_pipeline.settings import SettingsError
+from hunter_pipeline.store.database import SchemaOutdated
+from hunter_pipeline.store.engine import DatabaseUnavailable
+
+EXPECTED_ERRORS = (
+    PartnerCenterError,
+    SettingsError,
+    RulesError,
+    SchemaOutdated,
+    DatabaseUnavailable,
+    SourceMismatch,
+    SyncUnderWay,
+    TimeoutError,
+)
