@@ -23,7 +23,6 @@ from hunter_pipeline.pipeline.lead_list import (
     InvalidCursor,
     LeadFilter,
     LeadPage,
-    SortName,
     count_leads,
     list_leads,
 )
@@ -90,7 +89,7 @@ def lead_list(
         if sort not in SORTS:
             raise InvalidCursor(f"there is no order {sort[:50]!r}")
         with services.engine.connect() as connection:
-            page = list_leads(connection, chosen, cast(SortName, sort), PAGE_SIZE, after, before)
+            page = list_leads(connection, chosen, sort, PAGE_SIZE, after, before)
             counts = summary(connection)
             total = counts.leads if chosen == LeadFilter() else count_leads(connection, chosen)
             providers = queries.providers(connection)

@@ -8,6 +8,7 @@ is served, under its own name.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -139,7 +140,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
+        started = too_large = False
+        size = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
@@ -150,20 +152,36 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        async def send_unless_too_large(message: Message) -> None:
+            # The framework makes a 400 of what breaks while a body is read.
+            if not too_large or started:
+                await send_with_headers(message)
+
+        async def receive_limited() -> Message:
+            nonlocal size, too_large
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_BODY_BYTES:
+                too_large = True
+                raise _BodyTooLargeError
+            return message
+
         refusal = self._refusal(scope)
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
-        try:
-            await self._app(scope, _limited(receive), send_with_headers)
-        except _BodyTooLargeError:
-            if not started:
-                await _error(413, f"The body is larger than {MAX_BODY_BYTES} bytes")(scope, receive, send_with_headers)
+        with contextlib.suppress(_BodyTooLargeError):
+            await self._app(scope, receive_limited, send_unless_too_large)
+        if too_large and not started:
+            await _too_large()(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         path: str = scope["path"]
         scope.setdefault("state", {})["session"] = None
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            return _too_large()
         if path == _WEBHOOK_PATH:
             return None
         host = headers.get("host", "")
@@ -220,15 +238,5 @@ def _error(status: int, detail: str, headers: Iterable[tuple[str, str]] = ()) ->
     return JSONResponse({"detail": detail}, status, headers=dict(headers))
 
 
-def _limited(receive: Receive) -> Receive:
-    size = 0
-
-    async def limited() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > MAX_BODY_BYTES:
-            raise _BodyTooLargeError
-        return message
-
-    return limited
+def _too_large() -> Response:
+    return _error(413, f"The body is larger than {MAX_BODY_BYTES} bytes")

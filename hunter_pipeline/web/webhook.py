@@ -9,9 +9,11 @@ and the time of the change are taken.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -38,6 +41,7 @@ _FETCH_SECONDS = 10.0
 _MAX_CERTIFICATE_BYTES = 64 * 1024
 _KEPT_CERTIFICATES = 8
 _MIN_RSA_BITS = 2048
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class BadEvent(ValueError):  # noqa: N818 - the name says what is the case
@@ -193,7 +197,15 @@ def trusted_roots(path: Path | None = None) -> list[x509.Certificate]:
     :raises OSError: there is no such file.
     :raises ValueError: the file holds no certificate.
     """
-    return x509.load_pem_x509_certificates((path or Path(DEFAULT_CA_BUNDLE_PATH)).read_bytes())
+    if path is not None:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    roots = []
+    for block in _PEM.findall(Path(DEFAULT_CA_BUNDLE_PATH).read_bytes()):
+        # Some old public roots break today's rules; they go unused instead of keeping the server from starting.
+        with warnings.catch_warnings(), contextlib.suppress(ValueError, CryptographyDeprecationWarning):
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            roots.append(x509.load_pem_x509_certificate(block))
+    return roots
 
 
 def read_event(body: bytes) -> Event:
