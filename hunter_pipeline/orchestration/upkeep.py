@@ -5,13 +5,25 @@ itself, which is in `pipeline`. Every schedule is off the fast path, bounded per
 where it has nothing to do.
 """
 
+from datetime import timedelta
+
 import dagster as dg
+from pydantic import Field
 
 from hunter_pipeline.orchestration.assets.domain_facts import domain_registrations, domain_tenants
 from hunter_pipeline.orchestration.assets.scoring import SignalsConfig
 from hunter_pipeline.orchestration.checks import without_standing_checks
 from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAG
-from hunter_pipeline.orchestration.resources import SettingsResource
+from hunter_pipeline.orchestration.instance_retention import (
+    delete_old_evaluations,
+    delete_old_stories,
+    delete_runs,
+    old_runs,
+)
+from hunter_pipeline.orchestration.metadata import failing_clearly, report_metadata
+from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
+from hunter_pipeline.pipeline.context import StageReport
+from hunter_pipeline.pipeline.retention import Ages, prune
 
 ASSETS = (domain_registrations, domain_tenants)
 
@@ -95,5 +107,73 @@ def domain_tenants_schedule(settings: SettingsResource) -> dg.RunRequest | dg.Sk
     return dg.RunRequest()
 
 
-JOBS = (domain_rescan_job, domain_registrations_job, domain_tenants_job)
-SCHEDULES = (domain_rescan_schedule, domain_registrations_schedule, domain_tenants_schedule)
+EVENTS_OF_A_RUN = 10
+"""Evaluations and stories that go with each run, generously."""
+
+
+class RetentionConfig(dg.Config):
+    """What is thrown away; by default nothing is, and the counts say what would be."""
+
+    dry_run: bool = Field(default=True, description="Count, and delete nothing")
+    run_days: int = Field(default=60, ge=14, description="Age of Dagster's finished runs, with their events and logs")
+    raw_version_days: int = Field(default=Ages.raw_versions, ge=30, description="Age of replaced referral versions")
+    sync_item_days: int = Field(default=Ages.sync_items, ge=7, description="Age of the lists of what a sync fetched")
+    sync_run_days: int = Field(default=Ages.sync_runs, ge=30, description="Age of the books of syncs")
+    lineage_days: int = Field(default=Ages.lineage, ge=30, description="Age of replaced steps of a referral's story")
+    resolved_failure_days: int = Field(default=Ages.resolved_failures, ge=7, description="Age of resolved failures")
+    alert_days: int = Field(default=Ages.alerts, ge=7, description="Age of alerts that were not seen again")
+    most_rows: int = Field(default=100_000, ge=1, description="Rows of each of Hunter's tables in one run, at most")
+    most_runs: int = Field(default=2000, ge=1, description="Dagster runs, and ten times as many events, at most")
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def retention(context: dg.OpExecutionContext, config: RetentionConfig, database: DatabaseResource) -> dg.Output[None]:
+    """Throw away what is older than the configuration says, or count it."""
+    with failing_clearly():
+        stage = database.stage(context)
+        ages = Ages(
+            raw_versions=config.raw_version_days,
+            sync_items=config.sync_item_days,
+            sync_runs=config.sync_run_days,
+            lineage=config.lineage_days,
+            resolved_failures=config.resolved_failure_days,
+            alerts=config.alert_days,
+        )
+        counts = dict(prune(stage, ages, most_rows=config.most_rows, dry_run=config.dry_run).counts)
+    before = stage.clock() - timedelta(days=config.run_days)
+    most_events = EVENTS_OF_A_RUN * config.most_runs
+    runs = old_runs(context.instance, before, config.most_runs)
+    if not config.dry_run:
+        delete_runs(context.instance, runs)
+    counts["dagster_runs"] = len(runs)
+    counts["check_evaluations"] = delete_old_evaluations(context.instance, before, most_events, dry_run=config.dry_run)
+    counts["published_stories"] = delete_old_stories(context.instance, before, most_events, dry_run=config.dry_run)
+    verb = "would go" if config.dry_run else "went"
+    context.log.info(", ".join(f"{number} {name} {verb}" for name, number in counts.items()))
+    return dg.Output(None, metadata=report_metadata(StageReport(counts)))
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Throw away what has grown old. Launched by hand it counts only, until dry_run is switched off.",
+    tags=exclusive("retention", 3600),
+)
+def retention_job() -> None:
+    """One step, within bounds; what is left over goes the next day."""
+    retention()
+
+
+@dg.schedule(
+    job=retention_job,
+    cron_schedule="40 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Throw away what has grown old, daily and within bounds.",
+)
+def retention_schedule() -> dg.RunRequest:
+    """Ask for the daily clean-up; it runs with the feature flag off too, as Dagster's own records go on growing."""
+    return dg.RunRequest(run_config=dg.RunConfig(ops={"retention": RetentionConfig(dry_run=False)}))
+
+
+JOBS = (domain_rescan_job, domain_registrations_job, domain_tenants_job, retention_job)
+SCHEDULES = (domain_rescan_schedule, domain_registrations_schedule, domain_tenants_schedule, retention_schedule)

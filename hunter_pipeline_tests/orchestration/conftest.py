@@ -1,6 +1,7 @@
 """A real Dagster instance from the project's own configuration, for tests of this folder."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def instance(
     monkeypatch.setenv("HUNTER_DATABASE_URL", database_url)
     monkeypatch.setenv("HUNTER_DAGSTER_DATABASE_URL", empty_database_url)
     monkeypatch.setenv("HUNTER_PARTNER_CENTER_ENABLED", "true")
-    project = Path(__file__).parents[2]
-    with dg.DagsterInstance.from_config(str(project)) as made:
+    folder = tmp_path / "dagster"
+    folder.mkdir()
+    shutil.copy(Path(__file__).parents[2] / "dagster.yaml", folder)
+    with dg.DagsterInstance.from_config(str(folder)) as made:
         yield made
