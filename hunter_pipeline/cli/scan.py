@@ -44,6 +44,16 @@ REFUSALS = {
 }
 """Why a text gives no company domain, in words."""
 
+STATES = {
+    ("mx", "none"): "no record",
+    ("mx", "null"): "null MX: it takes no mail",
+    ("spf", "none"): "no record",
+    ("dkim", "none"): "no key found",
+    ("dkim", "unknown_selector"): "keys exist, under a name that is not known",
+    ("dmarc", "none"): "no record",
+}
+"""States that would not speak for themselves; `none` could be mistaken for DMARC's policy of that name."""
+
 
 @dataclass
 class _Names:
@@ -123,14 +133,14 @@ def print_scan(result: DomainScan, given: list[str]) -> None:
 
 
 def _signal_rows(signals: Signals) -> Iterator[tuple[str, str]]:
-    yield "MX", _described(signals.mx_state, ", ".join(signals.mx_hosts))
+    yield "MX", _described("mx", signals.mx_state, ", ".join(signals.mx_hosts))
     spf = [signals.spf_record] if signals.spf_record else []
     if signals.spf_includes is not None:
         spf.append(f"({signals.spf_includes} include{'s' if signals.spf_includes != 1 else ''})")
-    yield "SPF", _described(signals.spf_state, " ".join(spf))
-    yield "DKIM", _described(signals.dkim_state, ", ".join(signals.dkim_selectors))
+    yield "SPF", _described("spf", signals.spf_state, " ".join(spf))
+    yield "DKIM", _described("dkim", signals.dkim_state, ", ".join(signals.dkim_selectors))
     policy = f"policy {signals.dmarc_policy}" if signals.dmarc_policy else ""
-    yield "DMARC", _described(signals.dmarc_state, ", ".join(filter(None, [policy, signals.dmarc_record])))
+    yield "DMARC", _described("dmarc", signals.dmarc_state, ", ".join(filter(None, [policy, signals.dmarc_record])))
     yield "Name servers", ", ".join(signals.name_servers) or ("unknown" if "ns" in signals.undetermined else "none")
     for label, value in (
         ("Gateway", signals.gateway),
@@ -145,8 +155,9 @@ def _signal_rows(signals: Signals) -> Iterator[tuple[str, str]]:
         yield "" if number else "Warnings", line
 
 
-def _described(state: str, detail: str) -> str:
-    return f"{state}: {detail}" if detail else state
+def _described(signal: str, state: str, detail: str) -> str:
+    words = STATES.get((signal, state), state)
+    return f"{words}: {detail}" if detail else words
 
 
 def _look_up_table(replies: tuple[Reply, ...]) -> Table:

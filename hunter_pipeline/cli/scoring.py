@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
-from hunter_pipeline.cli.scan import REFUSALS, company_domain
+from hunter_pipeline.cli.scan import REFUSALS, STATES, company_domain
 from hunter_pipeline.cli.show import SEGMENT_STYLES
 from hunter_pipeline.pipeline.explanation import Explanation, explain_score
 from hunter_pipeline.pipeline.preview import preview_rules
@@ -246,7 +246,7 @@ def _fact_rows(explanation: Explanation) -> list[tuple[str, str]]:
         rows += [
             ("Provider (by DNS)", facts["provider"]),
             ("MX", _fact("mx", facts["mx"], explanation)),
-            ("SPF", _fact("spf", facts["spf"], explanation) + (f", {includes} include: terms" if includes else "")),
+            ("SPF", _fact("spf", facts["spf"], explanation) + (f", includes: {includes}" if includes else "")),
             ("DKIM", _fact("dkim", facts["dkim"], explanation)),
             ("DMARC", _fact("dmarc", facts["dmarc"], explanation) + (f", policy {policy}" if policy else "")),
         ]
@@ -257,9 +257,10 @@ def _fact_rows(explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def _fact(name: str, state: str, explanation: Explanation) -> str:
+    words = STATES.get((name, state), state)
     if name in explanation.kept:
-        return f"{state} (the last look-up failed; this is from the scan of {explanation.kept[name][:16]})"
-    return "unknown: the look-up failed" if state == "unknown" else state.replace("_", " ")
+        return f"{words} (the last look-up failed; this is from the scan of {explanation.kept[name][:16]})"
+    return "unknown: the look-up failed" if state == "unknown" else words
 
 
 def _why_not_scored(domain: str, explanation: Explanation | None) -> str:
