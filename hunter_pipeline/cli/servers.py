@@ -28,6 +28,7 @@ STOP_SECONDS = 20
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(dev)
+    app.command()(web)
 
 
 def dev(
@@ -35,15 +36,19 @@ def dev(
         bool, typer.Option("--sandbox", help="Serve sample referrals and point everything at them")
     ] = False,
     port: Annotated[int, typer.Option(help="Port of the Dagster UI")] = 3000,
+    web_port: Annotated[
+        int | None, typer.Option(help="Port of the lead list; by default HUNTER_WEB_PORT (8000)")
+    ] = None,
 ) -> None:
-    """Run Dagster (UI, schedule, sensors, runs) on this machine until stopped.
+    """Run Dagster (UI, schedule, sensors, runs) and the lead list on this machine until stopped.
 
     With --sandbox it runs on the samples of hunter demo, signed in and switched on. Without, it runs on your
     settings: until HUNTER_PARTNER_CENTER_ENABLED=true each tick of the schedule is skipped with the reason
     feature_disabled.
     """
-    ready()
+    list_port = web_port or ready().web_port
     _check_port(port, "--port")
+    _check_port(list_port, "--web-port")
     with ExitStack() as stack:
         if sandbox:
             stack.enter_context(sandbox_settings())
@@ -55,22 +60,60 @@ def dev(
 
         home = prepare_dagster_home(settings)
         dagster = [sys.executable, "-m", "dagster", "dev", "-w", str(home / "workspace.yaml"), "-h", "127.0.0.1"]
-        out().print(f"Dagster UI: http://127.0.0.1:{port} (starting; Ctrl+C stops)")
-        _run([[*dagster, "-p", str(port)]], cwd=str(home))
+        lead_list = [
+            sys.executable,
+            "-c",
+            "from hunter_pipeline.cli import main; main()",
+            "web",
+            "--port",
+            str(list_port),
+        ]
+        out().print(f"Lead list:  http://127.0.0.1:{list_port}")
+        out().print(f"Dagster UI: http://127.0.0.1:{port} (takes some seconds to start; Ctrl+C stops both)")
+        os.environ.setdefault("HUNTER_DAGSTER_URL", f"http://127.0.0.1:{port}")
+        _run([[*dagster, "-p", str(port)], lead_list], cwd=str(home))
 
 
-def _check_port(port: int, option: str) -> None:
-    with socket.socket() as probe:
+def web(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; by default HUNTER_WEB_HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; by default HUNTER_WEB_PORT")] = None,
+) -> None:
+    """Serve the lead list and its API until stopped.
+
+    Without HUNTER_WEB_TOKEN it listens on this machine only. The Sync button starts runs through Dagster's web
+    server at HUNTER_DAGSTER_URL. The API's own page is at /docs.
+    """
+    import uvicorn
+
+    from hunter_pipeline.web.app import create_app
+
+    settings = ready()
+    chosen = {"web_host": host, "web_port": port}
+    settings = settings.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    _check_port(settings.web_port, "--port", settings.web_host)
+    application = create_app(settings, open_database(settings))
+    err().print(f"Lead list: http://{settings.web_host}:{settings.web_port}", markup=False)
+    uvicorn.run(application, host=settings.web_host, port=settings.web_port, log_level="warning", server_header=False)
+
+
+def _check_port(port: int, option: str, host: str = "127.0.0.1") -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise OSError(f"port {port} is taken ({error.strerror}); choose another with {option}") from error
 
 
 def _run(commands: Sequence[Sequence[str]], cwd: str) -> None:
     """Run servers together: the end of one, or a signal, ends all of them."""
-    environment = {**os.environ, "HUNTER_HOME": str(load_settings().home)}
+    environment = {
+        **os.environ,
+        "HUNTER_HOME": str(load_settings().home),
+        "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR"),
+        # Said at every import of the definitions; the lock file pins the version that was tested.
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore:Parameter `backfill_policy`"),
+    }
     children = [subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True) for command in commands]
     wanted = False
 
