@@ -24,8 +24,8 @@ LONGEST_RUN = timedelta(hours=1)
 """After so long, a run that never ended no longer holds its rows back from the feed."""
 
 _EMAIL = re.compile(r"[^\s<>()\[\],;:\"'|]+@[^\s<>()\[\],;:\"'|]+")
-_MARKUP = re.compile(r"([\\`*\[\]<>|#~!&]|(?<![^\W_])_|_(?![^\W_]))")
-"""What Markdown could read as markup; an underscore inside a word is none."""
+_MARKUP = re.compile(r"([\\`*\[\]<>|#~!]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))")
+"""What Markdown could read as markup; an underscore inside a word is none, nor an ampersand that begins no entity."""
 
 
 @dataclass(frozen=True)
