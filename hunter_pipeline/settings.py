@@ -78,6 +78,9 @@ class Settings(BaseSettings):
         None,
         description="Fernet keys of the token cache, newest first, comma separated; unset: one is made in HUNTER_HOME",
     )
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="Incoming webhook of a Slack or Teams channel that is told about failed runs and checks"
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines are written")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe level that is logged"
@@ -170,6 +173,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{server!r} has no port between 1 and 65535")
         return servers
 
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _check_webhook(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value else None
+        if parts is not None and (parts.scheme != "https" or not parts.hostname or parts.username):
+            raise ValueError("must be an https:// address: copy it from the channel's incoming webhook")
+        return value
+
     @field_validator("partner_center_base_url", "tenant_discovery_url")
     @classmethod
     def _check_https(cls, value: str) -> str:
@@ -237,9 +248,7 @@ class Settings(BaseSettings):
     def _check_interval(cls, value: int) -> int:
         minutes, rest = divmod(value, 60)
         if rest or (minutes < 60 and 60 % minutes) or (minutes >= 60 and (minutes % 60 or 24 % (minutes // 60))):
-            raise ValueError(
-                "must divide an hour or a day into whole minutes; use 300, 600, 900, 1800 or 3600 seconds"
-            )
+            raise ValueError("must divide an hour or a day into whole minutes; use 300, 600, 900, 1800 or 3600 seconds")
         return value
 
     @field_validator("token_cache_key")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from hunter_pipeline.orchestration import upkeep
+from hunter_pipeline.orchestration import alerts, upkeep
 from hunter_pipeline.orchestration.assets.lineage import referral_lineage
 from hunter_pipeline.orchestration.assets.scoring import lead_scores, lead_scores_for
 from hunter_pipeline.orchestration.checks import STANDING_CHECKS, standing_checks_job, standing_checks_schedule
@@ -42,7 +42,7 @@ def build_defs(
         asset_checks=STANDING_CHECKS,
         jobs=[referral_sync_job, standing_checks_job, *upkeep.JOBS],
         schedules=[make_sync_schedule(settings), referral_sweep_schedule, standing_checks_schedule, *upkeep.SCHEDULES],
-        sensors=[make_sync_sensor(settings), referral_lineage_sensor],
+        sensors=[make_sync_sensor(settings), referral_lineage_sensor, *alerts.SENSORS],
         resources={**make_resources(), **(resources or {})},
         loggers=loggers,
         executor=dg.in_process_executor,

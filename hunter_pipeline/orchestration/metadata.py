@@ -72,6 +72,19 @@ def failing_clearly() -> Iterator[None]:
         ) from None
 
 
+def failure_reason(event: dg.DagsterEvent) -> str:
+    """Why a step failed, in one line: our own text, which names the fix, else the kind of the error.
+
+    The text of any other error is left out, as it may quote data.
+    """
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    cause = data.error.cause if data.error and data.error.cause else data.error
+    name = cause.cls_name if cause else "error"
+    return f"{event.step_key} broke with {name}; the run's log in the Dagster UI has the stack trace"
+
+
 def is_transient(error: Exception) -> bool:
     """Whether the same can succeed later without anybody changing anything: trouble of a network, server or lock."""
     if isinstance(error, PartnerCenterError):

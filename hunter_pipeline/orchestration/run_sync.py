@@ -14,6 +14,7 @@ import dagster as dg
 from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.orchestration.guards import SYNC_JOB, sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.home import prepare_dagster_home
+from hunter_pipeline.orchestration.metadata import failure_reason
 from hunter_pipeline.orchestration.partitions import range_tags
 from hunter_pipeline.orchestration.resources import FORCE_TAG
 from hunter_pipeline.pipeline.sync_runs import SyncUnderWay, Window
@@ -77,15 +78,8 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
         error = None
         if not result.success:
             error = "; ".join(
-                _reason(event) for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE
+                failure_reason(event)
+                for event in result.all_events
+                if event.event_type == dg.DagsterEventType.STEP_FAILURE
             )
         return SyncOutcome(result.run_id, None if result.success else error or "the run failed; see the Dagster UI")
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    cause = data.error.cause if data.error and data.error.cause else data.error
-    name = cause.cls_name if cause else "error"
-    return f"{event.step_key} broke with {name}; the run's log in the Dagster UI has the stack trace"
