@@ -23,6 +23,7 @@ from rich.text import Text
 
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.domains.normalize import SkipReason, Verdict, domain_from_email, domain_from_website
+from hunter_pipeline.masking import mask_email
 from hunter_pipeline.pipeline.services import make_dns_settings
 from hunter_pipeline.scan.dns import DnsSettings, Reply
 from hunter_pipeline.scan.scan import DomainScan, Signals
@@ -91,7 +92,7 @@ def scan(
     if not names.domains and not names.refused:
         raise typer.BadParameter("no domain given; try hunter scan example.com, or --file names.txt")
     for given, reason in names.refused:
-        err().print(f"hunter: {given!r} was not looked up: {REFUSALS[reason]}", style="bold red", markup=False)
+        err().print(f"hunter: {shown(given)!r} was not looked up: {REFUSALS[reason]}", style="bold red", markup=False)
     results = _scan_all(list(names.domains), make_dns_settings(settings))
     if as_json:
         _print_json(names, results)
@@ -105,6 +106,11 @@ def scan(
 def company_domain(text: str) -> Verdict:
     """The company domain of a name as a person types it: a domain, website or e-mail address."""
     return domain_from_email(text) if "@" in text else domain_from_website(text)
+
+
+def shown(name: str) -> str:
+    """A name as an error may show it: of an e-mail address the first letter and the domain."""
+    return mask_email(name) if "@" in name else name
 
 
 def print_scan(result: DomainScan, given: list[str]) -> None:

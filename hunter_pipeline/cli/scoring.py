@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
-from hunter_pipeline.cli.scan import REFUSALS, STATES, company_domain
+from hunter_pipeline.cli.scan import REFUSALS, STATES, company_domain, shown
 from hunter_pipeline.cli.show import SEGMENT_STYLES
 from hunter_pipeline.pipeline.explanation import Explanation, explain_score
 from hunter_pipeline.pipeline.preview import preview_rules
@@ -61,7 +61,7 @@ def score(
     found, reason = company_domain(domain)
     if found is None:
         assert reason is not None
-        raise typer.BadParameter(f"{domain!r} names no company: {REFUSALS[reason]}", param_hint="DOMAIN")
+        raise typer.BadParameter(f"{shown(domain)!r} names no company: {REFUSALS[reason]}", param_hint="DOMAIN")
     with open_database(settings).connect() as connection:
         explanation = explain_score(connection, found)
     if explanation is None or explanation.score is None:

@@ -97,8 +97,14 @@ def test_a_name_that_is_no_company_is_refused_with_the_reason(hunter: CommandLin
     ended = hunter("scan", name)
     assert ended.status == 1
     assert ended.out == ""
-    assert f"{name!r} was not looked up" in ended.err
+    assert "was not looked up" in ended.err
     assert why in ended.err
+
+
+def test_a_refused_address_is_masked(hunter: CommandLine):
+    ended = hunter("scan", "someone@gmail.com", "192.0.2.1")
+    assert "'s…@gmail.com' was not looked up" in ended.err
+    assert "'192.0.2.1' was not looked up" in ended.err
 
 
 def test_a_refused_name_does_not_keep_the_others_from_being_looked_up(hunter: CommandLine):
