@@ -15,7 +15,6 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
-from sqlalchemy.dialects.postgresql import insert
 
 from hunter_pipeline.partner_center.client import Page
 from hunter_pipeline.partner_center.errors import PartnerCenterError
@@ -27,6 +26,7 @@ from hunter_pipeline.pipeline.lineage import record_lineage
 from hunter_pipeline.pipeline.sync_runs import Window, begin_sync, check_source, end_fetch, fail_sync, partition_day
 from hunter_pipeline.store.jsonb import to_jsonb
 from hunter_pipeline.store.tables import partner_center_referrals_raw as raw
+from hunter_pipeline.store.upsert import upsert
 
 STAGE = "partner_center_referrals_raw"
 FETCH_VERSION = "1"
@@ -284,13 +284,7 @@ def _write_versions(
     connection: Connection, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[list[Mapping[str, Any]], list[Failure]]:
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
-        statement = insert(raw).values([dict(row) for row in batch])
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["referral_id", "content_hash"],
-                set_={"last_seen_at": statement.excluded.last_seen_at},
-            )
-        )
+        upsert(connection, raw, batch, key=["referral_id", "content_hash"], replace=["last_seen_at"])
 
     def failed(row: Mapping[str, Any], error: str) -> Failure:
         return Failure(row["referral_id"], error, json.dumps(row["payload"]))

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select, text
-from sqlalchemy.dialects.postgresql import insert
 
 from hunter_pipeline.store.tables import referral_lineage
+from hunter_pipeline.store.upsert import upsert
 
 STAGES = (
     "partner_center_referrals_raw",
@@ -52,18 +52,7 @@ def record_lineage(connection: Connection, rows: Sequence[Mapping[str, Any]]) ->
 
     :param rows: mappings of the table's columns except `id`.
     """
-    if not rows:
-        return
-    statement = insert(referral_lineage).values([dict(row) for row in rows])
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["referral_id", "stage", "run_id"],
-            set_={
-                name: statement.excluded[name]
-                for name in ("input", "decision", "row_key", "code_version", "recorded_at")
-            },
-        )
-    )
+    upsert(connection, referral_lineage, rows, key=["referral_id", "stage", "run_id"])
 
 
 def read_lineage(connection: Connection, referral_id: str) -> list[LineageStep]:

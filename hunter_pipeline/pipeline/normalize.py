@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
-from sqlalchemy.dialects.postgresql import insert
 
 from hunter_pipeline.domains.normalize import NORMALIZER_VERSION, DomainDecision, decide_domain
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
@@ -19,6 +18,7 @@ from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
 from hunter_pipeline.store.tables import normalized_domains
+from hunter_pipeline.store.upsert import upsert
 
 STAGE = "normalized_domains"
 CODE_VERSION = f"{REFERRAL_VERSION}.{NORMALIZER_VERSION}"
@@ -119,17 +119,7 @@ def _attempts(decision: DomainDecision) -> list[dict[str, Any]]:
 
 def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Failure]]:
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
-        statement = insert(normalized_domains).values([dict(row) for row in batch])
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["referral_id"],
-                set_={
-                    column.name: statement.excluded[column.name]
-                    for column in normalized_domains.columns
-                    if not column.primary_key
-                },
-            )
-        )
+        upsert(connection, normalized_domains, batch, key=["referral_id"])
 
     return write_each(
         connection, rows, write, lambda row, error: Failure(row["referral_id"], error, raw_id=row["raw_id"])

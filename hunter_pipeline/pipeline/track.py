@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
-from sqlalchemy.dialects.postgresql import insert
 
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
 from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
 from hunter_pipeline.store.tables import partner_center_referrals
+from hunter_pipeline.store.upsert import upsert
 
 STAGE = "partner_center_referrals"
 
@@ -117,18 +117,7 @@ def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[s
 
 def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Failure]]:
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
-        statement = insert(partner_center_referrals).values([dict(row) for row in batch])
-        kept = {"id", "referral_id", "created_at"}
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["referral_id"],
-                set_={
-                    column.name: statement.excluded[column.name]
-                    for column in partner_center_referrals.columns
-                    if column.name not in kept
-                },
-            )
-        )
+        upsert(connection, partner_center_referrals, batch, key=["referral_id"], keep=["created_at"])
 
     return write_each(
         connection, rows, write, lambda row, error: Failure(row["referral_id"], error, raw_id=row["raw_id"])
