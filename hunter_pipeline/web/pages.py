@@ -19,6 +19,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.templating import Jinja2Templates
 
 from hunter_pipeline.pipeline.lead_list import (
+    MAX_PAGE,
     SORTS,
     InvalidCursor,
     LeadFilter,
@@ -80,6 +81,7 @@ def lead_list(
     request: Request,
     services: Use,
     sort: str = "rank",
+    limit: str = "",
     after: str | None = None,
     before: str | None = None,
 ) -> Response:
@@ -89,7 +91,7 @@ def lead_list(
         if sort not in SORTS:
             raise InvalidCursor(f"there is no order {sort[:50]!r}")
         with services.engine.connect() as connection:
-            page = list_leads(connection, chosen, sort, PAGE_SIZE, after, before)
+            page = list_leads(connection, chosen, sort, _page_size(limit), after, before)
             counts = summary(connection)
             total = counts.leads if chosen == LeadFilter() else count_leads(connection, chosen)
             providers = queries.providers(connection)
@@ -227,6 +229,11 @@ def _filter(parameters: Mapping[str, str]) -> tuple[LeadFilter, str | None]:
     )
     problem = f"Left out, since it cannot be read: {', '.join(unreadable)}" if unreadable else None
     return chosen, problem
+
+
+def _page_size(value: str) -> int:
+    fits = value.isdecimal() and len(value) < 4 and 1 <= int(value) <= MAX_PAGE
+    return int(value) if fits else PAGE_SIZE
 
 
 def _kept(parameters: Mapping[str, str], *without: str) -> dict[str, str]:

@@ -1,0 +1,92 @@
+"""Leads as files: nothing in them is taken for a formula, and nothing is lost."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import openpyxl
+import pytest
+
+from hunter_pipeline.pipeline.export import COLUMNS, lead_record, write_csv, write_json, write_xlsx
+from hunter_pipeline.pipeline.lead_list import Lead
+
+LEAD = Lead(
+    domain="contoso.com",
+    company_name='Contoso, "Ltd"\nTürkiye',
+    provider="Google",
+    azure_tenant_id=None,
+    score=65,
+    segment="Migration",
+    reason="because",
+    priority_score=3,
+    technical_heat="Hot",
+    commercial_segment="GREENFIELD",
+    commercial_heat="HIGH",
+    category="P1",
+    category_label="High Potential Greenfield",
+    referral_type="co-sell",
+    referrals=2,
+    open_referrals=1,
+    deal_value=Decimal("-100.50"),
+    currencies=("EUR",),
+    expires_at=datetime(2026, 11, 25, 9, tzinfo=UTC),
+    last_synced_at=datetime(2026, 11, 24, 9, tzinfo=UTC),
+    scored_at=datetime(2026, 11, 24, 9, tzinfo=UTC),
+)
+FORMULAS = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1"]
+
+
+def _csv(*leads: Lead) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO("".join(write_csv(leads)), newline="")))
+
+
+def _xlsx(*leads: Lead) -> list[dict[str, object]]:
+    header, *rows = openpyxl.load_workbook(io.BytesIO(write_xlsx(leads))).active.iter_rows(values_only=True)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe(text: str):
+    lead = replace(LEAD, company_name=text, reason=text)
+    assert _csv(lead)[0]["company_name"] == "'" + text
+    name = _xlsx(lead)[0]["company_name"]
+    assert isinstance(name, str)
+    assert name.startswith("'")
+
+
+def test_a_number_stays_a_number_even_below_zero():
+    assert _csv(LEAD)[0]["deal_value"] == "-100.50"
+    assert _xlsx(LEAD)[0]["deal_value"] == -100.5
+
+
+def test_quotes_line_ends_and_letters_come_back_from_csv():
+    row = _csv(LEAD)[0]
+    assert row["company_name"] == LEAD.company_name
+    assert (row["currency"], row["expires_at"]) == ("EUR", "2026-11-25T09:00:00+00:00")
+    assert row["azure_tenant_id"] == ""
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500])
+def test_every_lead_is_in_the_file_once_under_one_header(count: int):
+    leads = [replace(LEAD, domain=f"d{number}.com") for number in range(count)]
+    assert [row["domain"] for row in _csv(*leads)] == [lead.domain for lead in leads]
+    assert len(_xlsx(*leads)) == count
+    assert [row["domain"] for row in json.loads("".join(write_json(leads)))] == [lead.domain for lead in leads]
+
+
+def test_a_letter_that_excel_forbids_does_not_spoil_the_file():
+    assert _xlsx(replace(LEAD, company_name="a\x00\x0bb" + "c" * 40_000))[0]["company_name"][:3] == "a\ufffd\ufffd"  # type: ignore[index]
+
+
+def test_both_spreadsheets_have_the_same_columns():
+    assert tuple(_csv(LEAD)[0]) == tuple(_xlsx(LEAD)[0]) == COLUMNS
+
+
+def test_a_record_is_plain_json_with_utc_times():
+    record = json.loads(json.dumps(lead_record(LEAD)))
+    assert record["expires_at"] == "2026-11-25T09:00:00Z"
+    assert record["deal_value"] == -100.5
+    assert (record["currency"], record["currencies"]) == ("EUR", ["EUR"])

@@ -1,0 +1,88 @@
+"""The API against its own OpenAPI document: no 500, no answer that is not in it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from fastapi import FastAPI, Request
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import negative_data_rejection, positive_data_acceptance
+
+from hunter_pipeline_tests.web.conftest import TOKEN
+from hunter_pipeline_tests.web.serving import serving
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def dagster_url() -> Iterator[str]:
+    """Something that answers as Dagster does when every run ends at once."""
+    app = FastAPI()
+
+    @app.post("/graphql")
+    async def answer(request: Request) -> dict[str, Any]:
+        query = (await request.json())["query"]
+        if "launchRun" in query:
+            return {"data": {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": "run-x"}}}}
+        if "runsOrError" in query:
+            return {"data": {"runsOrError": {"__typename": "Runs", "results": []}}}
+        return {"data": {"runOrError": {"__typename": "Run", "status": "SUCCESS", "jobName": "referral_sync_job"}}}
+
+    with serving(app) as address:
+        yield address
+
+
+@pytest.fixture
+def api(make_test_app: Callable[..., FastAPI], dagster_url: str) -> Any:
+    app = make_test_app(dagster_url=dagster_url, web_token=TOKEN)
+    return schemathesis.openapi.from_asgi("/openapi.json", app, headers=BEARER)
+
+
+OPERATIONS = [
+    ("POST", "/api/referrals/sync"),
+    ("GET", "/api/referrals/sync/{run_id}"),
+    ("GET", "/api/leads"),
+    ("GET", "/api/leads/{domain}"),
+    ("GET", "/api/referrals"),
+    ("GET", "/api/referrals/{referral_id}"),
+    ("GET", "/api/referrals/{referral_id}/lineage"),
+    ("POST", "/ingest/partnercenter"),
+    ("GET", "/healthz"),
+    ("GET", "/healthz/live"),
+    ("GET", "/healthz/ready"),
+    ("GET", "/metrics"),
+]
+
+
+FIXED = ("/healthz", "/metrics")
+"""Beginnings of the paths that take no parameters."""
+
+NOT_ASKED = [negative_data_rejection, positive_data_acceptance]
+"""A cursor of the right shape may still be refused, and a text that looks like no domain is still looked for."""
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize(("method", "path"), [each for each in OPERATIONS if not each[1].startswith(FIXED)])
+def test_every_answer_is_one_that_the_document_tells_of(api: Any, method: str, path: str, mode: GenerationMode):
+    operation = api[path][method]
+
+    @settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        case.call_and_validate(headers=BEARER, excluded_checks=NOT_ASKED)
+
+    check()
+
+
+@pytest.mark.parametrize(("method", "path"), [each for each in OPERATIONS if each[1].startswith(FIXED)])
+def test_an_answer_without_parameters_is_as_the_document_tells(api: Any, method: str, path: str):
+    api[path][method].Case().call_and_validate(headers=BEARER, excluded_checks=NOT_ASKED)
+
+
+def test_the_document_names_every_way_in_and_no_page(make_test_app: Callable[..., FastAPI]):
+    document = make_test_app().openapi()
+    assert set(document["components"]["securitySchemes"]) == {"HTTPBearer", "APIKeyCookie"}
+    found = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    assert sorted(found) == sorted(OPERATIONS)
