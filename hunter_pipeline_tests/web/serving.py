@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI, Request
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import Engine
 
@@ -47,6 +48,33 @@ def fill(engine: Engine, sandbox: Sandbox, home: Path) -> Pipeline:
     pipeline = Pipeline(engine, home)
     pipeline.sync()
     return pipeline
+
+
+class StubDagster:
+    """Answers over HTTP as Dagster's web server does, runs nothing, and remembers the tags of what was launched.
+
+    `status` is that of every run; a run is under way while it is unfinished.
+    """
+
+    def __init__(self, status: str = "SUCCESS") -> None:
+        self.status = status
+        self.launched: list[dict[str, str]] = []
+        self.app = FastAPI()
+        self.app.post("/graphql")(self._answer)
+
+    async def _answer(self, request: Request) -> dict[str, Any]:
+        body = await request.json()
+        if "launchRun" in body["query"]:
+            tags = body["variables"]["params"]["executionMetadata"]["tags"]
+            self.launched.append({tag["key"]: tag["value"] for tag in tags})
+            answer = {"__typename": "LaunchRunSuccess", "run": {"runId": f"stub-{len(self.launched)}"}}
+            return {"data": {"launchRun": answer}}
+        if "runsOrError" in body["query"]:
+            active = self.launched and self.status in body["variables"]["filter"]["statuses"]
+            runs = [{"runId": f"stub-{len(self.launched)}"}] if active else []
+            return {"data": {"runsOrError": {"__typename": "Runs", "results": runs}}}
+        run = {"__typename": "Run", "status": self.status, "jobName": "referral_sync_job"}
+        return {"data": {"runOrError": run}}
 
 
 def free_port() -> int:

@@ -3,16 +3,18 @@
 import csv
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openpyxl
 import pytest
+import requests
 from fastapi import FastAPI
 from sqlalchemy import Engine, create_engine, text
 from starlette.testclient import TestClient
 
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterUnavailable
-from hunter_pipeline_tests.web.serving import FORMULA, HOSTILE, serving
+from hunter_pipeline_tests.web.serving import FORMULA, HOSTILE, StubDagster, serving
 
 
 def test_leads_come_ranked_with_type_score_and_reason(client: TestClient, filled_engine: Engine):
@@ -217,6 +219,39 @@ def test_a_refusal_of_dagster_is_a_502_in_its_own_words(make_test_app: Callable[
         refused = client.post("/api/referrals/sync")
     assert refused.status_code == 502
     assert refused.json()["detail"] == "Dagster refuses: out of order"
+
+
+def test_a_sync_asks_for_the_days_since_the_last_one_and_force_for_all(make_test_app: Callable[..., FastAPI]):
+    dagster = StubDagster()
+    with serving(dagster.app) as address:
+        client = TestClient(make_test_app(dagster_url=address), base_url="http://localhost")
+        assert client.post("/api/referrals/sync").status_code == 202
+        assert client.post("/api/referrals/sync", json={"force": True}).status_code == 202
+    normal, forced = dagster.launched
+    start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+    assert (normal[start], normal[end]) == ("2026-11-24", "2026-11-24")
+    assert (forced[start], forced[end], forced["hunter/force"]) == ("2026-01-01", "2026-11-24", "true")
+    assert "hunter/force" not in normal
+
+
+def test_many_clicks_at_once_start_one_run(make_test_app: Callable[..., FastAPI]):
+    dagster = StubDagster("QUEUED")
+    with (
+        serving(dagster.app) as address,
+        serving(make_test_app(dagster_url=address)) as url,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        clicks = [pool.submit(requests.post, f"{url}/api/referrals/sync", timeout=30) for _ in range(4)]
+        codes = sorted(click.result().status_code for click in clicks)
+    assert codes == [202, 409, 409, 409]
+    assert len(dagster.launched) == 1
+
+
+def test_a_run_that_was_canceled_is_a_failed_sync(make_test_app: Callable[..., FastAPI]):
+    with serving(StubDagster("CANCELED").app) as address:
+        client = TestClient(make_test_app(dagster_url=address), base_url="http://localhost")
+        body = client.post("/api/referrals/sync", params={"wait": 30}).json()
+    assert (body["status"], body["errors"]) == ("failed", ["the run was canceled in Dagster"])
 
 
 def test_the_result_of_a_settled_sync_can_be_read_without_dagster(client: TestClient, filled_engine: Engine):

@@ -5,32 +5,20 @@ from typing import Any
 
 import pytest
 import schemathesis
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
 
 from hunter_pipeline_tests.web.conftest import TOKEN
-from hunter_pipeline_tests.web.serving import serving
+from hunter_pipeline_tests.web.serving import StubDagster, serving
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
 def dagster_url() -> Iterator[str]:
-    """Something that answers as Dagster does when every run ends at once."""
-    app = FastAPI()
-
-    @app.post("/graphql")
-    async def answer(request: Request) -> dict[str, Any]:
-        query = (await request.json())["query"]
-        if "launchRun" in query:
-            return {"data": {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": "run-x"}}}}
-        if "runsOrError" in query:
-            return {"data": {"runsOrError": {"__typename": "Runs", "results": []}}}
-        return {"data": {"runOrError": {"__typename": "Run", "status": "SUCCESS", "jobName": "referral_sync_job"}}}
-
-    with serving(app) as address:
+    with serving(StubDagster().app) as address:
         yield address
 
 

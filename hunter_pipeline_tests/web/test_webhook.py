@@ -30,6 +30,7 @@ from hunter_pipeline.web.webhook import (
     read_event,
     trusted_roots,
 )
+from hunter_pipeline_tests.web.serving import StubDagster, serving
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 BODY = json.dumps(
@@ -352,6 +353,19 @@ def test_a_signed_event_needs_no_token_and_asks_dagster_for_a_sync(
     # There is no Dagster here: the sender is asked to try again.
     assert answer.status_code == 503
     assert "Dagster does not answer" in answer.json()["detail"]
+
+
+def test_a_signed_event_starts_a_sync_and_a_second_one_joins_it(hook: Callable[..., TestClient], microsoft: Microsoft):
+    url = microsoft.serve("good", microsoft.leaf(), microsoft.middle)
+    dagster = StubDagster("STARTED")
+    with serving(dagster.app) as address:
+        client = hook(dagster_url=address)
+        answers = [client.post("/ingest/partnercenter", content=BODY, headers=microsoft.headers(url)) for _ in "12"]
+    assert [(answer.status_code, answer.json()) for answer in answers] == [
+        (202, {"sync": "started", "run_id": "stub-1"}),
+        (202, {"sync": "under way", "run_id": "stub-1"}),
+    ]
+    assert [tags["hunter/trigger"] for tags in dagster.launched] == ["webhook"]
 
 
 def test_a_forged_event_is_refused(hook: Callable[..., TestClient], microsoft: Microsoft):
