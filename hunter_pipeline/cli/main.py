@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hunter_pipeline.cli import database, demo, scan, scoring, servers, show, sign_in, sync
+from hunter_pipeline.cli import database, demo, doctor, scan, scoring, servers, show, sign_in, sync
 from hunter_pipeline.cli.console import err
 from hunter_pipeline.pipeline.errors import EXPECTED_ERRORS
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they may hold tokens and personal data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, servers, sign_in, sync, show, scoring, scan, database):
+for module in (demo, servers, sign_in, sync, show, scoring, scan, doctor, database):
     module.register(app)
 
 

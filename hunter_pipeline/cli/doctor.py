@@ -1,0 +1,262 @@
+"""`hunter doctor`: looks at everything that a sync needs, and says what to do.
+
+Each check stands alone and gives one finding; one that needs what an earlier check found broken is left out and
+says so. Nothing is changed, except that a sign-in may renew itself as in any sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+import dagster as dg
+import typer
+from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
+from dagster._daemon.controller import get_daemon_statuses
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine, text
+
+from hunter_pipeline.cli.console import err, out, print_json
+from hunter_pipeline.logs import configure_logging
+from hunter_pipeline.orchestration.home import prepare_dagster_home
+from hunter_pipeline.pipeline.claims import judge_recency, judge_sign_in, read_sign_in
+from hunter_pipeline.pipeline.errors import EXPECTED_ERRORS
+from hunter_pipeline.pipeline.services import (
+    check_connection_settings,
+    make_client,
+    make_dns_settings,
+    make_rules,
+    make_sign_in,
+)
+from hunter_pipeline.pipeline.sync_runs import last_success
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus
+from hunter_pipeline.settings import Settings, SettingsError, load_settings
+from hunter_pipeline.store import migrate
+from hunter_pipeline.store.database import urls_of
+from hunter_pipeline.store.engine import connect_or_explain, describe, make_engine
+
+State = Literal["ok", "warning", "problem", "left out"]
+
+SCHEDULE = "referral_sync_schedule"
+
+PROBE = ("example.com", "NS")
+"""What every DNS server is asked; any answer will do, also that there is no such name."""
+
+MARKS = {"ok": "[green]ok[/green]", "warning": "[yellow]![/yellow]", "problem": "[red]x[/red]", "left out": "-"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    :param detail: what is the case and, unless it is `ok`, what to do.
+    """
+
+    check: str
+    state: State
+    detail: str
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(doctor)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON")] = False) -> None:
+    """Check settings, database, sign-in, API, DNS, daemon and schedule, and say what to do.
+
+    Exit status 1 when something keeps a sync from working. Warnings, such as the feature flag being off, do not.
+    """
+    findings = []
+    with err().status("checking") as status:
+        for finding in examine(datetime.now(UTC)):
+            findings.append(finding)
+            status.update(f"checked {finding.check}")
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for finding in findings:
+            table.add_row(MARKS[finding.state], finding.check, Text(finding.detail))
+        out().print(table)
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine(now: datetime) -> Iterator[Finding]:
+    """Every check in turn. The later ones rest on the settings and on the database."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        yield Finding("settings", "problem", str(error))
+        return
+    configure_logging(settings)
+    yield _settings(settings)
+    yield _guarded("scoring rules", lambda: _rules(settings))
+    yield _guarded("DNS", lambda: _dns(settings))
+    database = _guarded("database", lambda: _database(settings))
+    yield database
+    if database.state == "problem":
+        for check in ("tables", "sign-in", "API", "daemon", "schedule", "last sync"):
+            yield Finding(check, "left out", "needs the database")
+        return
+    tables = _guarded("tables", lambda: _tables(settings))
+    yield tables
+    engine = make_engine(urls_of(settings).hunter)
+    try:
+        yield from _partner_center(settings, engine, now, tables.state == "ok")
+        prepare_dagster_home(settings)
+        with dg.DagsterInstance.get() as instance:
+            yield _guarded("daemon", lambda: _daemon(instance))
+            yield _guarded("schedule", lambda: _schedule(instance))
+        if tables.state == "ok":
+            yield _guarded("last sync", lambda: _recency(settings, engine, now))
+    finally:
+        engine.dispose()
+
+
+def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
+    """The finding of `look`; an error that a person can mend is a problem."""
+    try:
+        return look()
+    except (*EXPECTED_ERRORS, OSError) as error:
+        return Finding(check, "problem", str(error))
+
+
+def _settings(settings: Settings) -> Finding:
+    try:
+        check_connection_settings(settings)
+    except SettingsError as error:
+        return Finding("settings", "problem", str(error))
+    if not settings.partner_center_enabled:
+        return Finding(
+            "settings", "warning", "nothing is synced: set HUNTER_PARTNER_CENTER_ENABLED=true to switch it on"
+        )
+    return Finding("settings", "ok", f"for {settings.partner_center_base_url}, {settings.environment}")
+
+
+def _rules(settings: Settings) -> Finding:
+    rules = make_rules(settings)
+    return Finding("scoring rules", "ok", f"{settings.scoring_rules or 'the packaged ones'}, version {rules.hash[:12]}")
+
+
+def _dns(settings: Settings) -> Finding:
+    plan = make_dns_settings(settings)
+    servers: tuple[str | None, ...] = plan.servers or (None,)
+    failed = []
+    for server in servers:
+        own = DnsSettings((server,) if server else (), 1, plan.qps_per_server, plan.timeout, plan.attempts)
+        reply = asyncio.run(_ask(own))
+        if not reply.known:
+            failed.append(f"{server or 'the system resolver'}: {reply.value}")
+    names = ", ".join(server or "the system's resolvers" for server in servers)
+    if not failed:
+        return Finding("DNS", "ok", f"{names} answer")
+    detail = f"no answer from {'; '.join(failed)}; check HUNTER_DNS_SERVERS and that UDP and TCP port 53 may go out"
+    return Finding("DNS", "problem" if len(failed) == len(servers) else "warning", detail)
+
+
+async def _ask(settings: DnsSettings) -> LookupStatus:
+    async with DnsClient(settings) as client:
+        [reply] = await client.lookup_many([PROBE])
+        return reply.status
+
+
+def _database(settings: Settings) -> Finding:
+    url = urls_of(settings).hunter
+    engine = make_engine(url)
+    try:
+        with connect_or_explain(engine) as connection:
+            version = connection.execute(text("SHOW server_version")).scalar_one()
+    finally:
+        engine.dispose()
+    kind = "embedded" if settings.database_url is None else "configured"
+    return Finding("database", "ok", f"{kind}, PostgreSQL {version}, {describe(url)}")
+
+
+def _tables(settings: Settings) -> Finding:
+    state = migrate.status(urls_of(settings).hunter)
+    if state.up_to_date:
+        return Finding("tables", "ok", f"at revision {state.current}")
+    if settings.database_url is None:
+        return Finding("tables", "warning", "not made yet or older: the next command makes them, such as `hunter sync`")
+    return Finding(
+        "tables", "problem", f"at revision {state.current or 'none'}, {state.head} is needed: run `hunter db upgrade`"
+    )
+
+
+def _partner_center(settings: Settings, engine: Engine, now: datetime, tables: bool) -> Iterator[Finding]:
+    try:
+        check_connection_settings(settings)
+    except SettingsError:
+        for check in ("sign-in", "API"):
+            yield Finding(check, "left out", "needs the settings")
+        return
+    if not tables and settings.partner_center_token_cache_path is None:
+        for check in ("sign-in", "API"):
+            yield Finding(check, "left out", "needs the tables")
+        return
+
+    def sign_in() -> Finding:
+        verdict = judge_sign_in(read_sign_in(make_sign_in(settings, engine)), now)
+        # One that is good and ends soon is a matter of days.
+        lasting = verdict.holds or "days_left" in verdict.counts
+        return Finding("sign-in", "ok" if verdict.holds else "warning" if lasting else "problem", verdict.summary)
+
+    def api() -> Finding:
+        pages = make_client(settings, make_sign_in(settings, engine)).iter_pages(None)
+        page = next(pages)
+        total = (
+            f"{page.total} referrals" if page.total is not None else f"{len(page.items)} referrals on the first page"
+        )
+        return Finding("API", "ok", f"{settings.partner_center_base_url} answers: {total}")
+
+    found = _guarded("sign-in", sign_in)
+    yield found
+    if found.state == "problem":
+        yield Finding("API", "left out", "needs the sign-in")
+    else:
+        yield _guarded("API", api)
+
+
+def _daemon(instance: dg.DagsterInstance) -> Finding:
+    statuses = get_daemon_statuses(instance, instance.get_required_daemon_types(), ignore_errors=True)
+    silent = sorted(name.lower() for name, status in statuses.items() if not status.healthy)
+    if not silent:
+        return Finding("daemon", "ok", "all of its parts show a heartbeat")
+    which = "no heartbeat" if len(silent) == len(statuses) else f"no heartbeat of {', '.join(silent)}"
+    fix = "schedules and sensors do not run; start `hunter dev`, or `dagster-daemon run` as deployed"
+    return Finding("daemon", "problem", f"{which}: {fix}")
+
+
+def _schedule(instance: dg.DagsterInstance) -> Finding:
+    states = [state for state in instance.all_instigator_state() if state.instigator_name == SCHEDULE]
+    if not states:
+        return Finding(
+            "schedule", "warning", f"{SCHEDULE} has never ticked: it does when the daemon has run for a while"
+        )
+    state = states[0]
+    if state.status == InstigatorStatus.STOPPED:
+        return Finding(
+            "schedule", "problem", f"{SCHEDULE} is switched off: switch it on in the Dagster UI under Automation"
+        )
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+    if not ticks:
+        return Finding("schedule", "warning", f"{SCHEDULE} is on and has not ticked yet")
+    when = datetime.fromtimestamp(ticks[0].timestamp, UTC)
+    if ticks[0].status == TickStatus.FAILURE:
+        return Finding("schedule", "problem", f"its tick of {when:%Y-%m-%d %H:%M} UTC failed: see the Dagster UI")
+    said = f", {ticks[0].skip_reason}" if ticks[0].status == TickStatus.SKIPPED else ""
+    return Finding("schedule", "ok", f"{SCHEDULE} ticked {when:%Y-%m-%d %H:%M} UTC{said}")
+
+
+def _recency(settings: Settings, engine: Engine, now: datetime) -> Finding:
+    with engine.connect() as connection:
+        reached = last_success(connection)
+    interval = timedelta(seconds=settings.partner_center_sync_interval)
+    verdict = judge_recency(reached, now, interval, enabled=settings.partner_center_enabled)
+    return Finding("last sync", "ok" if verdict.holds else "warning", verdict.summary)
