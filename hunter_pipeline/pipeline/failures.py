@@ -17,7 +17,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.pipeline.lineage import record_lineage
 from hunter_pipeline.store.tables import referral_failures
+
+HASHED = "sha256:"
+"""Beginning of the key of an item that has no usable id."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,20 @@ class Failure:
 
 def item_key_of_text(item: str) -> str:
     """The key of an item that has no usable id: the hash of its text, so that the same item fails once."""
-    return "sha256:" + hashlib.sha256(item.encode("utf-8", "surrogatepass")).hexdigest()
+    return HASHED + hashlib.sha256(item.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def record_failures(
     connection: Connection, context: StageContext, stage: str, code_version: str, failures: Sequence[Failure]
 ) -> None:
-    """Write failures of `stage`, counting those seen before; the caller commits."""
+    """Write failures of `stage`, counting those seen before; the caller commits.
+
+    What was not refused before, or for another version or reason, is told in the lineage too.
+    """
     if not failures:
         return
     now = context.clock()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "item_key": failure.item_key,
             "stage": stage,
@@ -62,6 +69,16 @@ def record_failures(
         }
         for failure in {failure.item_key: failure for failure in failures}.values()
     ]
+    known = {
+        (row.item_key, row.error, row.raw_id)
+        for row in connection.execute(
+            text(
+                "SELECT item_key, error, raw_id FROM referral_failures"
+                " WHERE stage = :stage AND resolved_at IS NULL AND item_key = ANY(:keys)"
+            ),
+            {"stage": stage, "keys": [row["item_key"] for row in rows]},
+        )
+    }
     statement = insert(referral_failures).values(rows)
     new = statement.excluded
     connection.execute(
@@ -78,6 +95,23 @@ def record_failures(
                 "resolved_at": None,
             },
         )
+    )
+    record_lineage(
+        connection,
+        [
+            {
+                "referral_id": row["item_key"],
+                "stage": stage,
+                "input": "the referral's payload",
+                "decision": f"refused: {row['error']}",
+                "row_key": None,
+                "code_version": code_version,
+                "run_id": context.run_id,
+                "recorded_at": now,
+            }
+            for row in rows
+            if not row["item_key"].startswith(HASHED) and (row["item_key"], row["error"], row["raw_id"]) not in known
+        ],
     )
 
 

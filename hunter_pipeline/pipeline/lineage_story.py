@@ -36,7 +36,6 @@ class Story:
     :param score: of the referral's domain, or None while there is none; segment and category likewise.
     :param steps: the newest step of each stage, in the order of the stages.
     :param earlier: number of older steps.
-    :param refusals: stage and error of each open failure.
     """
 
     referral_id: str
@@ -50,7 +49,6 @@ class Story:
     category: str | None
     steps: tuple[LineageStep, ...]
     earlier: int
-    refusals: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,9 @@ def changed_referrals(
     """Referrals with rows newer than `after`, in the order of their newest row.
 
     Stages write one at a time, so ids are committed in order and none shows up late. Whoever has handled a
-    change continues after its `lineage_id`: a referral comes up once for all of its rows until then.
+    change continues after its `lineage_id`: a referral comes up once for all of its rows until then. One that is
+    fetched and not yet decided is left out (in a backfill another run decides): the decision or the refusal is
+    a newer row, with which it comes up.
 
     :param after: id of the last row that was handled; 0 at first.
     :param unfinished_runs: runs whose rows wait, so that a story is not told in pieces; for an hour at most.
@@ -78,10 +78,15 @@ def changed_referrals(
     rows = connection.execute(
         text(
             """
-            SELECT referral_id, max(id) AS last FROM referral_lineage
+            SELECT referral_id, max(id) AS last FROM referral_lineage x
             WHERE id > :after AND id < coalesce(
                 (SELECT min(id) FROM referral_lineage WHERE run_id = ANY(:runs) AND id > :after
                     AND recorded_at > :stale), 9223372036854775807)
+                AND NOT EXISTS (
+                    SELECT FROM partner_center_referrals_raw r LEFT JOIN normalized_domains d USING (referral_id)
+                    WHERE r.referral_id = x.referral_id AND r.is_current AND d.raw_id IS DISTINCT FROM r.id
+                        AND NOT EXISTS (SELECT FROM referral_failures f WHERE f.item_key = r.referral_id
+                            AND f.raw_id = r.id AND f.resolved_at IS NULL))
             GROUP BY referral_id ORDER BY last LIMIT :limit
             """
         ),
@@ -110,15 +115,6 @@ def read_stories(connection: Connection, referral_ids: Sequence[str]) -> dict[st
         ids,
     ):
         steps.setdefault(row.referral_id, []).append(LineageStep(*row[1:]))
-    refusals: dict[str, list[tuple[str, str]]] = {}
-    for row in connection.execute(
-        text(
-            "SELECT item_key, stage, error FROM referral_failures"
-            " WHERE item_key = ANY(:ids) AND resolved_at IS NULL ORDER BY first_seen_at, stage"
-        ),
-        ids,
-    ):
-        refusals.setdefault(row.item_key, []).append((row.stage, row.error))
     standing = {
         row["referral_id"]: dict(row)
         for row in connection.execute(
@@ -147,7 +143,6 @@ def read_stories(connection: Connection, referral_ids: Sequence[str]) -> dict[st
             category=now.get("category"),
             steps=tuple(newest),
             earlier=len(told) - len(newest),
-            refusals=tuple(refusals.get(referral_id, ())),
         )
     return stories
 
@@ -175,8 +170,6 @@ def to_markdown(story: Story) -> str:
             f"    - by rules {plain(step.code_version)} in [run {plain(step.run_id[:8])}](/runs/{step.run_id}),"
             f" {step.recorded_at:%Y-%m-%d %H:%M:%S} UTC",
         ]
-    for stage, error in story.refusals:
-        lines += ["", f"**Refused by {stage}**: {plain(error)}"]
     if story.earlier:
         lines += ["", f"{story.earlier} earlier steps: `hunter lineage --history` prints them."]
     return "\n".join(lines)

@@ -147,6 +147,39 @@ def test_a_run_that_never_ends_holds_its_stories_back_for_an_hour_only(synced: E
     assert [event.partition for event in tick(instance, cursor).asset_events] == ["half"]
 
 
+def test_a_refused_referral_says_which_stage_refused_it_and_why(synced: Engine, instance: dg.DagsterInstance):
+    with synced.connect() as connection:
+        refused, error = connection.execute(
+            text("SELECT item_key, error FROM referral_failures WHERE stage = 'normalized_domains'")
+        ).one()
+    (told,) = [event for event in tick(instance).asset_events if event.partition == refused]
+    assert f"2. **normalized_domains**: refused: {error}\n" in str(told.metadata["story"].value)
+
+
+def test_a_referral_that_is_fetched_and_not_yet_decided_waits_for_its_decision(
+    synced: Engine, instance: dg.DagsterInstance
+):
+    first = tick(instance)
+    waiting = str(first.asset_events[7].partition)
+    with synced.begin() as connection:
+        connection.execute(text("UPDATE normalized_domains SET raw_id = -1 WHERE referral_id = :id"), {"id": waiting})
+    add_steps(synced, [waiting], "fetching-run")
+    assert tick(instance, first.cursor).asset_events == []
+    add_steps(synced, ["other"], "fetching-run")
+    second = tick(instance, first.cursor)
+    assert [event.partition for event in second.asset_events] == ["other"]
+    with synced.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE normalized_domains d SET raw_id = r.id FROM partner_center_referrals_raw r"
+                " WHERE r.referral_id = d.referral_id AND r.is_current AND d.referral_id = :id"
+            ),
+            {"id": waiting},
+        )
+    add_steps(synced, [waiting], "deciding-run")
+    assert [event.partition for event in tick(instance, second.cursor).asset_events] == [waiting]
+
+
 def test_an_id_that_dagster_would_misread_is_left_out_and_holds_nothing_up(
     synced: Engine, instance: dg.DagsterInstance
 ):
