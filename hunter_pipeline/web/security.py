@@ -187,11 +187,12 @@ class Guard:
         host = headers.get("host", "")
         if self._sessions is None and not self._is_own_name(host):
             return _error(403, f"This server answers on this machine only, not as {host[:100]!r}; set HUNTER_WEB_TOKEN")
+        # Before the token: a proxy may add it to whatever a browser sends.
+        if scope["method"] not in _SAFE_METHODS and not self._is_own_origin(headers, host):
+            return _error(403, "The request comes from another site")
         bearer = _bearer(headers)
         if self._sessions is not None and bearer is not None and self._sessions.opens(bearer):
             return None
-        if scope["method"] not in _SAFE_METHODS and not self._is_own_origin(headers, host):
-            return _error(403, "The request comes from another site")
         if self._sessions is None or path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX):
             return None
         cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)

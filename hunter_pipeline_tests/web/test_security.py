@@ -126,6 +126,12 @@ def test_a_write_that_another_site_causes_is_refused(guarded: TestClient, client
     assert guarded.post("/api/referrals/sync", headers={**headers, "x-csrf-token": csrf}).status_code == 403
     assert guarded.post("/sign-in", data={"token": TOKEN}, headers=headers).status_code == 403
     assert client.post("/api/referrals/sync", headers=headers).status_code == 403
+    # A proxy may put the token on everything that a browser sends.
+    assert guarded.post("/api/referrals/sync", headers={**headers, **BEARER}).status_code == 403
+
+
+def test_a_program_with_the_token_writes_without_origin_and_csrf_token(guarded: TestClient):
+    assert guarded.post("/api/referrals/sync", headers=BEARER).status_code == 503
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:8000", "", "[", "localhost.evil"])
