@@ -71,7 +71,7 @@ def dev(
         out().print(f"Lead list:  http://127.0.0.1:{list_port}")
         out().print(f"Dagster UI: http://127.0.0.1:{port} (takes some seconds to start; Ctrl+C stops both)")
         os.environ.setdefault("HUNTER_DAGSTER_URL", f"http://127.0.0.1:{port}")
-        _run([[*dagster, "-p", str(port)], lead_list], cwd=str(home))
+        _run([[*dagster, "-p", str(port)], lead_list])
 
 
 def web(
@@ -105,8 +105,11 @@ def _check_port(port: int, option: str, host: str = "127.0.0.1") -> None:
             raise OSError(f"port {port} is taken ({error.strerror}); choose another with {option}") from error
 
 
-def _run(commands: Sequence[Sequence[str]], cwd: str) -> None:
-    """Run servers together: the end of one, or a signal, ends all of them."""
+def _run(commands: Sequence[Sequence[str]]) -> None:
+    """Run servers together: the end of one, or a signal, ends all of them.
+
+    They run in the working directory, where `.env` and relative paths in it are found.
+    """
     environment = {
         **os.environ,
         "HUNTER_HOME": str(load_settings().home),
@@ -114,7 +117,7 @@ def _run(commands: Sequence[Sequence[str]], cwd: str) -> None:
         # Said at every import of the definitions; the lock file pins the version that was tested.
         "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore:Parameter `backfill_policy`"),
     }
-    children = [subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True) for command in commands]
+    children = [subprocess.Popen(command, env=environment, start_new_session=True) for command in commands]
     wanted = False
 
     def stop(*_: object) -> None:
