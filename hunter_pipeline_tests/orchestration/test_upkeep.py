@@ -19,6 +19,7 @@ from hunter_pipeline.orchestration.instance_retention import (
 )
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.upkeep import RetentionConfig
+from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.settings import load_settings
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01")
@@ -178,3 +179,39 @@ def test_every_run_of_an_upkeep_job_is_alone_and_limited_in_time():
     tags = {name: repository.get_job(name).tags for name in names}
     assert len({tag["hunter/exclusive"] for tag in tags.values()}) == len(names)
     assert all(0 < int(tag["dagster/max_runtime"]) <= 3600 for tag in tags.values())
+
+
+def test_a_rescan_scores_again_and_tenants_are_looked_up_beside_it(
+    instance: dg.DagsterInstance, sandbox: Sandbox, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    definitions = build_defs(load_settings())
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO companies (domain, run_id) VALUES ('contoso.com', 'made')"))
+
+    def run_job(name: str) -> dg.ExecuteInProcessResult:
+        return definitions.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False)
+
+    def one(query: str) -> object:
+        with engine.connect() as connection:
+            return connection.execute(text(query)).scalar_one()
+
+    assert run_job("domain_rescan_job").success
+    score = one("SELECT score FROM lead_scores")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE domain_signals SET scanned_at = scanned_at - interval '31 days', dmarc_state = 'none',"
+                ' dmarc_policy = NULL, signals = signals || \'{"dmarc_state": "none", "dmarc_policy": null}\''
+            )
+        )
+        connection.execute(text("UPDATE lead_scores SET score = 0, inputs_hash = 'other'"))
+    assert run_job("domain_rescan_job").success
+    assert one("SELECT score FROM lead_scores") == score
+    assert one("SELECT old || ' -> ' || new FROM domain_signal_history WHERE field = 'dmarc'") == "none -> p=reject"
+
+    refused = run_job("domain_tenants_job")
+    [failure] = [event for event in refused.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
+    assert "HUNTER_TENANT_DISCOVERY_ENABLED=true" in str(failure.step_failure_data.user_failure_data)
+    monkeypatch.setenv("HUNTER_TENANT_DISCOVERY_ENABLED", "true")
+    assert run_job("domain_tenants_job").success
+    assert one("SELECT status FROM domain_tenants") == "found"
