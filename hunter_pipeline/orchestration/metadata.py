@@ -82,6 +82,8 @@ def failure_reason(event: dg.DagsterEvent) -> str:
         return data.user_failure_data.description
     cause = data.error.cause if data.error and data.error.cause else data.error
     name = cause.cls_name if cause else "error"
+    if name == "DagsterAssetCheckFailedError":
+        return f"{event.step_key} wrote books that do not hold; its checks in the Dagster UI show what is missing"
     return f"{event.step_key} broke with {name}; the run's log in the Dagster UI has the stack trace"
 
 

@@ -152,8 +152,7 @@ GATES = (
         rows="""
             SELECT domain AS item,
                 CASE WHEN score BETWEEN 0 AND 100 AND score = (
-                    SELECT coalesce(sum(points::numeric), 0)
-                    FROM jsonb_path_query(breakdown, '$[*].points ? (@.type() == "number")') points
+                    SELECT coalesce(sum(points), 0) FROM jsonb_to_recordset(breakdown) AS part(points numeric)
                 ) THEN 'explained' END AS part
             FROM lead_scores
         """,

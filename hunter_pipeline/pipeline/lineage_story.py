@@ -78,16 +78,19 @@ def changed_referrals(
     rows = connection.execute(
         text(
             """
-            SELECT referral_id, max(id) AS last FROM referral_lineage x
-            WHERE id > :after AND id < coalesce(
-                (SELECT min(id) FROM referral_lineage WHERE run_id = ANY(:runs) AND id > :after
-                    AND recorded_at > :stale), 9223372036854775807)
-                AND NOT EXISTS (
-                    SELECT FROM partner_center_referrals_raw r LEFT JOIN normalized_domains d USING (referral_id)
-                    WHERE r.referral_id = x.referral_id AND r.is_current AND d.raw_id IS DISTINCT FROM r.id
-                        AND NOT EXISTS (SELECT FROM referral_failures f WHERE f.item_key = r.referral_id
-                            AND f.raw_id = r.id AND f.resolved_at IS NULL))
-            GROUP BY referral_id ORDER BY last LIMIT :limit
+            SELECT referral_id, last FROM (
+                SELECT referral_id, max(id) AS last FROM referral_lineage
+                WHERE id > :after AND id < coalesce(
+                    (SELECT min(id) FROM referral_lineage WHERE run_id = ANY(:runs) AND id > :after
+                        AND recorded_at > :stale), 9223372036854775807)
+                GROUP BY referral_id
+            ) x
+            WHERE NOT EXISTS (
+                SELECT FROM partner_center_referrals_raw r LEFT JOIN normalized_domains d USING (referral_id)
+                WHERE r.referral_id = x.referral_id AND r.is_current AND d.raw_id IS DISTINCT FROM r.id
+                    AND NOT EXISTS (SELECT FROM referral_failures f WHERE f.item_key = r.referral_id
+                        AND f.raw_id = r.id AND f.resolved_at IS NULL))
+            ORDER BY last LIMIT :limit
             """
         ),
         {"after": after, "runs": list(unfinished_runs), "stale": now - LONGEST_RUN, "limit": limit},

@@ -76,7 +76,7 @@ BREAKS = [
     ),
     (
         "scores_within_range_and_explained",
-        'UPDATE lead_scores SET score = 60, breakdown = \'[{"points": "60"}]\''
+        'UPDATE lead_scores SET score = 60, breakdown = \'[{"rule": "without points"}]\''
         " WHERE domain = (SELECT min(domain) FROM lead_scores)",
     ),
 ]
