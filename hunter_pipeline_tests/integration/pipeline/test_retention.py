@@ -1,10 +1,11 @@
 """Retention: old rows go within bounds, and nothing that the present rests on."""
 
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.retention import _OLD, Ages, prune
@@ -30,10 +31,21 @@ def execute(pipeline: Pipeline, statement: str) -> None:
 
 
 @pytest.fixture
-def aged(pipeline: Pipeline) -> Pipeline:
-    """Two syncs, a replaced version, a resolved failure and an alert."""
-    pipeline.sync()
-    pipeline.sync(force=True)
+def aged(synced: Engine, tmp_path: Path) -> Pipeline:
+    """A sync and a forced one after it, a replaced version, a resolved failure and an alert."""
+    pipeline = Pipeline(synced, tmp_path, now=datetime.now(UTC))
+    execute(
+        pipeline,
+        "CREATE TEMPORARY TABLE again ON COMMIT DROP AS SELECT * FROM sync_runs;"
+        " UPDATE again SET run_id = 'run-2', started_at = started_at + interval '1 minute',"
+        "   window_end = window_end + interval '1 minute';"
+        " INSERT INTO sync_runs SELECT * FROM again;"
+        " INSERT INTO sync_run_items SELECT 'run-2', item_key FROM sync_run_items;"
+        " INSERT INTO referral_lineage"
+        " (referral_id, stage, input, decision, row_key, code_version, run_id, recorded_at)"
+        " SELECT referral_id, stage, input, decision, row_key, code_version, 'run-2', recorded_at + interval '1 minute'"
+        " FROM referral_lineage",
+    )
     execute(
         pipeline,
         "INSERT INTO partner_center_referrals_raw (referral_id, content_hash, partition_day, payload, payload_form,"
@@ -133,8 +145,10 @@ def test_no_more_rows_go_than_allowed_and_the_rest_goes_next_time(aged: Pipeline
     assert pruned(aged)["sync_items"] == everything - 20
 
 
-def test_a_sync_after_it_works_as_before(aged: Pipeline):
-    pruned(aged)
-    reports = aged.sync()
+def test_a_sync_after_it_works_as_before(pipeline: Pipeline):
+    pipeline.sync()
+    pipeline.sync(force=True)
+    assert pruned(pipeline)["lineage"] > 100
+    reports = pipeline.sync()
     assert reports["fetch"].counts["new_versions"] == 0
     assert reports["leads"].counts["added"] == 0
