@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from hunter_pipeline.scan.dns import LookupStatus, Replies, Reply, txt_text
@@ -39,6 +40,7 @@ class Dkim:
     warnings: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=4096)
 def parse_dkim_key(record: str) -> DkimKey | None:
     """Read a TXT record as a key (section 3.6.1), or return None when it is none.
 

@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -46,7 +48,7 @@ class LookupStatus(StrEnum):
         return self in _KNOWN
 
 
-_KNOWN: Final = frozenset({LookupStatus.answer, LookupStatus.nodata, LookupStatus.nxdomain})
+_KNOWN: Final = (LookupStatus.answer, LookupStatus.nodata, LookupStatus.nxdomain)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class DnsClient:
     def __init__(self, settings: DnsSettings) -> None:
         self._settings = settings
         self._servers: list[_Server] = []
-        self._in_flight = asyncio.Semaphore(settings.in_flight)
+        self._slots = _Slots(settings.in_flight)
         self._turn = 0
 
     @property
@@ -163,43 +165,106 @@ class DnsClient:
         asked = list(questions)
         if unknown := {rtype for _, rtype in asked} - aiodns.query_type_map.keys():
             raise ValueError(f"unknown DNS record type: {', '.join(sorted(unknown))}")
-        replies: list[Reply | None] = [None] * len(asked)
-        numbered = iter(enumerate(asked))
-
-        async def work() -> None:
-            for number, (name, rtype) in numbered:
-                async with self._in_flight:
-                    replies[number] = await self._lookup(name, rtype)
-
-        # the workers share one iterator, so that a long list of questions never becomes as many tasks
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(asked), self._settings.in_flight)):
-                group.create_task(work())
-        return [reply for reply in replies if reply is not None]
-
-    async def _lookup(self, asked: str, rtype: str) -> Reply:
-        name = asked.rstrip(".").lower()
-        if not is_askable(name):
-            return Reply(escape_octets(name.encode("utf-8", "surrogatepass")), rtype, LookupStatus.other)
-        reply = Reply(name, rtype, LookupStatus.other)
-        server: _Server | None = None
+        replies: dict[int, Reply] = {}
+        waiting: list[_Asked] = []
+        for number, (text, rtype) in enumerate(asked):
+            name = text.rstrip(".").lower()
+            if is_askable(name):
+                waiting.append(_Asked(number, name, rtype))
+            else:
+                name = escape_octets(name.encode("utf-8", "surrogatepass"))
+                replies[number] = Reply(name, rtype, LookupStatus.other)
         for attempt in range(1, self._settings.attempts + 1):
+            if not waiting:
+                break
             if attempt > 1:
                 await asyncio.sleep(_RETRY_DELAY * 2 ** (attempt - 2))
-            server = self._next_server(server)
-            await server.wait_for_turn()
-            result = await server.ask(name, rtype)
-            reply = _reply(name, rtype, result, server.address, attempt)
-            server.note(reply.status.known)
-            if reply.status.known:
-                break
-        return reply
+            await self._ask_all(waiting)
+            for each in waiting:
+                replies[each.number] = _reply(each.name, each.rtype, each.outcome, each.server, attempt)
+            waiting = [each for each in waiting if not replies[each.number].status.known]
+        return [replies[number] for number in range(len(asked))]
 
-    def _next_server(self, last: _Server | None) -> _Server:
+    async def _ask_all(self, questions: Sequence[_Asked]) -> None:
+        """Ask each question once, and wait for what comes of it."""
+        # a count and callbacks instead of a task for each question, which would cost more than asking it
+        left = len(questions)
+        finished = asyncio.get_running_loop().create_future()
+
+        def done(question: _Asked, server: _Server, future: asyncio.Future[pycares.DNSResult]) -> None:
+            nonlocal left
+            left -= 1
+            if not left and not finished.done():
+                finished.set_result(None)
+            self._slots.give()
+            question.outcome = _outcome(future)
+            server.note(not isinstance(question.outcome, LookupStatus) or question.outcome.known)
+
+        for question in questions:
+            await self._slots.take()
+            try:
+                server = self._next_server(question.server)
+                if (wait := server.take_turn()) > 0:
+                    await asyncio.sleep(wait)
+                question.server = server.address
+                server.ask(question.name, question.rtype).add_done_callback(partial(done, question, server))
+            except BaseException:
+                self._slots.give()
+                raise
+        await finished
+
+    def _next_server(self, last: str | None) -> _Server:
+        if len(self._servers) == 1:
+            return self._servers[0]
         self._turn += 1
         start = self._turn % len(self._servers)
         in_turn = self._servers[start:] + self._servers[:start]
-        return min(in_turn, key=lambda server: (server is last, server.free_at()))
+        return min(in_turn, key=lambda server: (server.address == last, server.free_at()))
+
+
+@dataclass
+class _Asked:
+    """A question under way: its place in the list, the server asked last, and what came of it."""
+
+    number: int
+    name: str
+    rtype: str
+    server: str | None = None
+    outcome: pycares.DNSResult | LookupStatus = LookupStatus.other
+
+
+class _Slots:
+    """So many at once, first come, first served.
+
+    ``asyncio.Semaphore`` does the same, but each release looks at all waiters that were woken and did not run yet,
+    which with hundreds of questions under way costs more than the questions.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                # the slot was handed over and will not be used
+                self.give()
+            raise
+
+    def give(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
 
 class _Server:
@@ -215,6 +280,8 @@ class _Server:
         self._pause = 0.0
         self._paused_until = -math.inf
         self._loop = asyncio.get_running_loop()
+        self._sent: deque[tuple[float, asyncio.Future[pycares.DNSResult]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._resolver = aiodns.DNSResolver(
             [address],
             # without NOCHECKRESP c-ares asks again by itself after a SERVFAIL or REFUSED, unpaced
@@ -227,23 +294,26 @@ class _Server:
     def free_at(self) -> float:
         return max(self._loop.time(), self._next - self._burst, self._paused_until)
 
-    async def wait_for_turn(self) -> None:
-        """Sleep until the token bucket has a token and the server is not paused."""
+    def take_turn(self) -> float:
+        """Take a token from the bucket; return the seconds until it is there and the server is not paused."""
         now = self._loop.time()
         self._next = max(self._next, now) + self._pace
-        wait = max(self._next - self._burst - now, self._paused_until - now)
-        if wait > 0:
-            await asyncio.sleep(wait)
+        return max(self._next - self._burst, self._paused_until) - now
 
-    async def ask(self, name: str, rtype: str) -> pycares.DNSResult | LookupStatus:
-        """The answer records, or the status when there are none."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._resolver.query_dns(name, rtype)
-        except TimeoutError:
-            return LookupStatus.timeout
-        except aiodns.error.DNSError as error:
-            return _STATUS_OF_ERROR.get(error.args[0], LookupStatus.other)
+    def ask(self, name: str, rtype: str) -> asyncio.Future[pycares.DNSResult]:
+        """Send a question. ``_outcome`` reads the future, which is cancelled when the time is up."""
+        future = self._resolver.query_dns(name, rtype)
+        self._sent.append((self._loop.time() + self._timeout, future))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._timeout, self._expire)
+        return future
+
+    def _expire(self) -> None:
+        """Give up what waited too long. One timer serves all questions, as each waits equally long."""
+        now = self._loop.time()
+        while self._sent and (self._sent[0][0] <= now or self._sent[0][1].done()):
+            self._sent.popleft()[1].cancel()
+        self._timer = self._loop.call_at(self._sent[0][0], self._expire) if self._sent else None
 
     def note(self, good: bool) -> None:
         """Remember how the server answered; it pauses after ten failures with nothing good in between."""
@@ -256,6 +326,8 @@ class _Server:
             self._paused_until = self._loop.time() + self._pause
 
     async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         await self._resolver.close()
 
 
@@ -264,7 +336,8 @@ _RESEND_AFTER: Final = 0.25
 _FAILURES_BEFORE_PAUSE: Final = 10
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 2.0
-_ASKABLE: Final = re.compile(r"[!-\[\]-~]{1,253}")
+_LABEL: Final = r"[!-\-/-\[\]-~]{1,63}"
+_ASKABLE: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 _STATUS_OF_ERROR: Final = {
     aiodns.error.ARES_ENODATA: LookupStatus.nodata,
@@ -277,7 +350,7 @@ _STATUS_OF_ERROR: Final = {
 
 def is_askable(name: str) -> bool:
     """Whether a name can stand in a question: 253 printable ASCII characters at most, labels of 1 to 63 (RFC 1035)."""
-    return _ASKABLE.fullmatch(name) is not None and all(0 < len(label) < 64 for label in name.split("."))
+    return len(name) <= 253 and _ASKABLE.fullmatch(name) is not None
 
 
 def escape_octets(octets: bytes) -> str:
@@ -305,7 +378,16 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     return bytes([int(match[1])]) if match[1] else b"\\"
 
 
-def _reply(name: str, rtype: str, result: pycares.DNSResult | LookupStatus, server: str, attempts: int) -> Reply:
+def _outcome(future: asyncio.Future[pycares.DNSResult]) -> pycares.DNSResult | LookupStatus:
+    """The answer records of a finished look-up, or the status when there are none."""
+    if future.cancelled():
+        return LookupStatus.timeout
+    if isinstance(error := future.exception(), aiodns.error.DNSError):
+        return _STATUS_OF_ERROR.get(error.args[0], LookupStatus.other)
+    return future.result()
+
+
+def _reply(name: str, rtype: str, result: pycares.DNSResult | LookupStatus, server: str | None, attempts: int) -> Reply:
     if isinstance(result, LookupStatus):
         return Reply(name, rtype, result, server=server, attempts=attempts)
     wanted = aiodns.query_type_map[rtype]

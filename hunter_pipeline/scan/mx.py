@@ -52,6 +52,8 @@ def read_mx(reply: Reply | None) -> Mx:
 
 
 def _is_address(host: str) -> bool:
+    if ":" not in host and not host[-1:].isdecimal():
+        return False
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -84,7 +84,10 @@ _FIELDS: Final = {
 
 def derive_signals(domain: str, replies: Sequence[Reply]) -> Signals:
     """The signals of a domain from the replies of its scan, fresh or stored."""
-    known = _by_question(replies)
+    return _derive(domain, _by_question(replies))
+
+
+def _derive(domain: str, known: Replies) -> Signals:
     hosts = mx.read_mx(known.get((domain, "MX")))
     sender = spf.read_spf(domain, known)
     keys = dkim.read_dkim(domain, known)
@@ -132,7 +135,10 @@ def open_questions(domain: str, replies: Sequence[Reply]) -> list[Question]:
     records, the aliases that give away the mailboxes behind a gateway, and DKIM selectors from the likeliest on. A
     question that was asked is not asked again, whatever came of it.
     """
-    known = _by_question(replies)
+    return _open(domain, _by_question(replies))
+
+
+def _open(domain: str, known: Replies) -> list[Question]:
     first = [(domain, "MX"), (domain, "TXT"), (f"_dmarc.{domain}", "TXT"), (domain, "NS")]
     if missing := [question for question in first if question not in known]:
         return missing
@@ -151,9 +157,9 @@ def open_questions(domain: str, replies: Sequence[Reply]) -> list[Question]:
 
 
 def _open_dkim_questions(domain: str, hosts: mx.Mx, known: Replies, rules: providers.Catalogue) -> list[Question]:
-    sender = spf.read_spf(domain, known)
-    decision = providers.decide_provider(domain, hosts, sender.targets, (), known, rules)
-    services = rules.spf_services(sender.targets)
+    targets = spf.spf_targets(known.get((domain, "TXT")))
+    decision = providers.decide_provider(domain, hosts, targets, (), known, rules)
+    services = rules.spf_services(targets)
     likely: list[str] = [decision.provider] if decision.provider in rules.selectors else []
     likely = likely or [name for name in services if name in rules.mailbox_names]
     own = [selector for name in likely for selector in rules.selectors[name]]
@@ -216,11 +222,12 @@ def scan(
 
 
 async def _scan_domain(domain: str, client: DnsClient, shared: dict[Question, asyncio.Task[list[Reply]]]) -> DomainScan:
+    known: dict[Question, Reply] = {}
     replies: list[Reply] = []
     asked: set[Question] = set()
     for _ in range(_MOST_ROUNDS):
         # a name that cannot be asked comes back spelled in another way, and would be asked for again
-        questions = [question for question in open_questions(domain, replies) if question not in asked]
+        questions = [question for question in _open(domain, known) if question not in asked]
         if not questions:
             break
         asked.update(questions)
@@ -229,10 +236,12 @@ async def _scan_domain(domain: str, client: DnsClient, shared: dict[Question, as
         for question in others:
             if question not in shared:
                 shared[question] = asyncio.create_task(client.lookup_many([question]))
-        replies += await client.lookup_many(own)
+        came = await client.lookup_many(own)
         for question in others:
-            replies += await shared[question]
-    return DomainScan(domain, tuple(replies), derive_signals(domain, replies))
+            came += await shared[question]
+        known |= _by_question(came)
+        replies += came
+    return DomainScan(domain, tuple(replies), _derive(domain, known))
 
 
 def keep_last_good(new: Signals, old: Signals | None) -> tuple[Signals, tuple[str, ...]]:

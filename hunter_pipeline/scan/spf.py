@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, Literal
 
 from hunter_pipeline.scan.dns import Question, Replies, Reply, is_askable, txt_text
@@ -38,12 +38,12 @@ class SpfRecord:
     terms: tuple[Term, ...]
     errors: tuple[str, ...]
 
-    @property
+    @cached_property
     def all_qualifier(self) -> str | None:
         """The qualifier of ``all``, or None when the record has none."""
         return next((term.qualifier for term in self.terms if term.name == "all"), None)
 
-    @property
+    @cached_property
     def lookup_terms(self) -> tuple[Term, ...]:
         """The terms that cost a look-up each (section 4.6.4); ``redirect`` counts only without ``all``."""
         ends = self.all_qualifier is not None
@@ -138,6 +138,12 @@ def read_spf(domain: str, replies: Replies) -> Spf:
         _targets(record),
         errors + tuple(f"spf: {name} could not be looked up" for name in tree.failed),
     )
+
+
+def spf_targets(reply: Reply | None) -> tuple[str, ...]:
+    """The ``targets`` that ``read_spf`` finds in a domain's own TXT reply; what they publish plays no part."""
+    records = select_spf(reply.records) if reply and reply.status.known else ()
+    return _targets(parse_spf(records[0])) if len(records) == 1 else ()
 
 
 def open_spf_questions(domain: str, replies: Replies) -> list[Question]:
