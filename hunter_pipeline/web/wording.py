@@ -39,6 +39,15 @@ _STATES = {
 }
 
 
+_UNITS = (
+    ("year", 365 * 86_400, 2),
+    ("month", 30 * 86_400, 2),
+    ("day", 86_400, 1),
+    ("hour", 3600, 1),
+    ("minute", 60, 1),
+)
+
+
 def badge(referral_type: str | None) -> str:
     """The badge of a referral type."""
     return BADGES.get(referral_type or "", "-")
@@ -50,14 +59,13 @@ def moment(value: datetime | None) -> str:
 
 
 def distance(value: datetime | None, now: datetime) -> str:
-    """How far away a time is, in the largest unit that fits: `in 3 days`, `2 hours ago`."""
+    """How far away a time is, to one unit: `in 3 days`, `2 hours ago`; days to two months, months to two years."""
     if value is None:
         return "-"
     seconds = (value - now).total_seconds()
-    units = (("day", 86_400), ("hour", 3600), ("minute", 60))
-    for name, size in units:
+    for name, size, least in _UNITS:
         number = int(abs(seconds) // size)
-        if number:
+        if number >= least:
             amount = f"{number} {name}{'s' if number > 1 else ''}"
             return f"in {amount}" if seconds > 0 else f"{amount} ago"
     return "now"

@@ -73,8 +73,9 @@ def client(make_test_app: Callable[..., FastAPI]) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium, for one module only: while it lives, an event loop runs in this thread, and what calls
+    `asyncio.run` (the scan) cannot."""
     with chromium() as browser:
         yield browser

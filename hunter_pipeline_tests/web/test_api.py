@@ -16,6 +16,8 @@ from starlette.testclient import TestClient
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterUnavailable
 from hunter_pipeline_tests.web.serving import FORMULA, HOSTILE, StubDagster, serving
 
+pytestmark = pytest.mark.xdist_group("web")
+
 
 def test_leads_come_ranked_with_type_score_and_reason(client: TestClient, filled_engine: Engine):
     body = client.get("/api/leads", params={"limit": 200}).json()

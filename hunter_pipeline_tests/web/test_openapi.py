@@ -15,6 +15,8 @@ from hunter_pipeline_tests.web.serving import StubDagster, serving
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
+pytestmark = pytest.mark.xdist_group("web")
+
 
 @pytest.fixture(scope="module")
 def dagster_url() -> Iterator[str]:

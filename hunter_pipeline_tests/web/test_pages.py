@@ -19,6 +19,8 @@ from hunter_pipeline_tests.web.serving import HOSTILE, free_port, serving
 LATER = NOW + timedelta(minutes=5)
 DOWN = "http://127.0.0.1:1"
 
+pytestmark = pytest.mark.xdist_group("pages")
+
 
 @pytest.fixture(scope="module")
 def site(filled_engine: Engine) -> Iterator[str]:
@@ -29,8 +31,11 @@ def site(filled_engine: Engine) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page that fails the test on any script error, blocked resource or request to another host."""
+def page(filled_engine: Engine, browser: Browser) -> Iterator[Page]:
+    """A fresh page that fails the test on any script error, blocked resource or request to another host.
+
+    The database is filled first: the scan cannot run beside a browser in one thread.
+    """
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(15_000)
@@ -274,11 +279,16 @@ def test_the_pages_work_without_javascript(site: str, browser: Browser):
     context.close()
 
 
-def test_nothing_is_wider_than_a_phone(site: str, page: Page):
-    page.set_viewport_size({"width": 360, "height": 740})
+@pytest.mark.parametrize("width", [360, 961, 1100, 1280])
+def test_nothing_is_wider_than_the_screen(site: str, page: Page, width: int):
+    page.set_viewport_size({"width": width, "height": 740})
     for path in ("/", "/leads/hostile-example.com", "/referrals/hostile-1", "/docs"):
         page.goto(site + path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_a_row_is_still_a_row_of_cells_on_a_phone(site: str, page: Page):
+    page.set_viewport_size({"width": 360, "height": 740})
     page.goto(site)
     assert page.locator("table.leads tbody tr").first.get_by_role("cell").count() == 9
 

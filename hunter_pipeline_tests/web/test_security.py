@@ -24,6 +24,8 @@ from hunter_pipeline_tests.web.conftest import TOKEN
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 OPEN = {"/healthz", "/healthz/live", "/healthz/ready", "/sign-in", "/static", "/ingest/partnercenter"}
 
+pytestmark = pytest.mark.xdist_group("web")
+
 
 @pytest.fixture
 def guarded(make_test_app: Callable[..., FastAPI]) -> Iterator[TestClient]:

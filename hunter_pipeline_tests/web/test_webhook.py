@@ -45,6 +45,8 @@ BODY = json.dumps(
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
+pytestmark = pytest.mark.xdist_group("web")
+
 
 def _name(organization: str, common: str) -> x509.Name:
     return x509.Name(
