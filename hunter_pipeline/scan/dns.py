@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import math
 import re
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +21,8 @@ from typing import Any, Final, Self
 import aiodns
 import aiodns.error
 import pycares
+
+from hunter_pipeline.scan.channel import Resolver, Slots
 
 Question = tuple[str, str]
 
@@ -130,7 +131,7 @@ class DnsClient:
     def __init__(self, settings: DnsSettings) -> None:
         self._settings = settings
         self._servers: list[_Server] = []
-        self._slots = _Slots(settings.in_flight)
+        self._slots = Slots(settings.in_flight)
         self._turn = 0
 
     @property
@@ -233,46 +234,11 @@ class _Asked:
     outcome: pycares.DNSResult | LookupStatus = LookupStatus.other
 
 
-class _Slots:
-    """So many at once, first come, first served.
-
-    ``asyncio.Semaphore`` does the same, but each release looks at all waiters that were woken and did not run yet,
-    which with hundreds of questions under way costs more than the questions.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def take(self) -> None:
-        if self._free:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():
-                # the slot was handed over and will not be used
-                self.give()
-            raise
-
-    def give(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-
 class _Server:
     """One server: its channel, its pace and its pauses."""
 
     def __init__(self, address: str, settings: DnsSettings) -> None:
         self.address = address
-        self._timeout = settings.timeout
         self._pace = 1 / settings.qps_per_server
         self._burst = max(1.0, settings.qps_per_server / 10) * self._pace
         self._next = -math.inf
@@ -280,16 +246,9 @@ class _Server:
         self._pause = 0.0
         self._paused_until = -math.inf
         self._loop = asyncio.get_running_loop()
-        self._sent: deque[tuple[float, asyncio.Future[pycares.DNSResult]]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._resolver = aiodns.DNSResolver(
-            [address],
-            # without NOCHECKRESP c-ares asks again by itself after a SERVFAIL or REFUSED, unpaced
-            flags=pycares.ARES_FLAG_EDNS | pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOCHECKRESP,
-            timeout=min(settings.timeout, _RESEND_AFTER),
-            # c-ares doubles its wait from a quarter of a second at least: enough re-sends to outlast the time-out
-            tries=max(1, math.ceil(math.log2(settings.timeout / _RESEND_AFTER + 1))),
-        )
+        # c-ares doubles its wait from a quarter of a second at least: enough re-sends to outlast the time-out
+        tries = max(1, math.ceil(math.log2(settings.timeout / _RESEND_AFTER + 1)))
+        self._resolver = Resolver(address, settings.timeout, min(settings.timeout, _RESEND_AFTER), tries)
 
     def free_at(self) -> float:
         return max(self._loop.time(), self._next - self._burst, self._paused_until)
@@ -301,19 +260,8 @@ class _Server:
         return max(self._next - self._burst, self._paused_until) - now
 
     def ask(self, name: str, rtype: str) -> asyncio.Future[pycares.DNSResult]:
-        """Send a question. ``_outcome`` reads the future, which is cancelled when the time is up."""
-        future = self._resolver.query_dns(name, rtype)
-        self._sent.append((self._loop.time() + self._timeout, future))
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout, self._expire)
-        return future
-
-    def _expire(self) -> None:
-        """Give up what waited too long. One timer serves all questions, as each waits equally long."""
-        now = self._loop.time()
-        while self._sent and (self._sent[0][0] <= now or self._sent[0][1].done()):
-            self._sent.popleft()[1].cancel()
-        self._timer = self._loop.call_at(self._sent[0][0], self._expire) if self._sent else None
+        """Send a question; ``_outcome`` reads the future."""
+        return self._resolver.ask(name, rtype)
 
     def note(self, good: bool) -> None:
         """Remember how the server answered; it pauses after ten failures with nothing good in between."""
@@ -326,8 +274,6 @@ class _Server:
             self._paused_until = self._loop.time() + self._pause
 
     async def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         await self._resolver.close()
 
 

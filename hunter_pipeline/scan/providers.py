@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -82,14 +82,41 @@ class MxEntry:
     note: str | None = None
 
 
+class Suffixes(dict[str, T]):
+    """What domain suffixes stand for; in a suffix ``*`` is one label."""
+
+    def __init__(self, entries: Mapping[str, T]) -> None:
+        super().__init__(entries)
+        self._after_star = tuple(f".{suffix.partition('*.')[2]}" for suffix in entries if "*" in suffix)
+        # a scan matches the hosts of a domain after every round of questions
+        self._known = lru_cache(maxsize=4096)(self._longest)
+
+    def longest(self, host: str) -> T | None:
+        """What the longest suffix that the host ends with stands for, or None. It may be the whole host."""
+        return self._known(host)
+
+    def _longest(self, host: str) -> T | None:
+        tail = host.lower().rstrip(".")
+        starred = tail.endswith(self._after_star)
+        while tail:
+            if (found := self.get(tail)) is not None:
+                return found
+            labels = tail.split(".") if starred else []
+            for star in range(len(labels) - 2):
+                if (found := self.get(".".join((*labels[:star], "*", *labels[star + 1 :])))) is not None:
+                    return found
+            tail = tail.partition(".")[2]
+        return None
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """The evidence rules, ready to be matched. Suffix maps go from suffix to what it stands for."""
 
-    mx: Mapping[str, MxEntry]
-    spf: Mapping[str, str]
-    dkim_targets: Mapping[str, str]
-    autodiscover: Mapping[str, str]
+    mx: Suffixes[MxEntry]
+    spf: Suffixes[str]
+    dkim_targets: Suffixes[str]
+    autodiscover: Suffixes[str]
     verification: Mapping[str, str]
     selectors: Mapping[str, tuple[str, ...]]
     mailbox_names: frozenset[str]
@@ -97,11 +124,11 @@ class Catalogue:
 
     def match_mx(self, host: str) -> MxEntry | None:
         """The entry of the longest suffix that the host ends with, or None."""
-        return _longest(self.mx, host)
+        return self.mx.longest(host)
 
     def spf_services(self, targets: Iterable[str]) -> tuple[str, ...]:
         """The services that SPF include and redirect targets belong to, each once, in order."""
-        return tuple(dict.fromkeys(name for target in targets if (name := _longest(self.spf, target))))
+        return tuple(dict.fromkeys(name for target in targets if (name := self.spf.longest(target))))
 
 
 @dataclass(frozen=True)
@@ -237,6 +264,7 @@ def evidence_is_open(mx: Mx, domain: str, rules: Catalogue) -> bool:
     return any(entry.kind == "gateway" if entry else registrable(host) != registrable(domain) for host, entry in kinds)
 
 
+@lru_cache(maxsize=4096)
 def registrable(host: str) -> str:
     """The registrable domain of a host by the public suffix list (ICANN section), or the host itself."""
     return _suffix_list().privatesuffix(host) or host
@@ -263,11 +291,11 @@ class _Hints:
         for (name, rtype), reply in sorted(replies.items()):
             if name == f"autodiscover.{domain}" and rtype == "CNAME":
                 for target in reply.records:
-                    if service := _longest(rules.autodiscover, target):
+                    if service := rules.autodiscover.longest(target):
                         strong[f"autodiscover points at {target}: {service}"] = service
             elif name.endswith(f"._domainkey.{domain}"):
                 for target in reply.records if rtype == "CNAME" else reply.cnames:
-                    if service := _longest(rules.dkim_targets, target):
+                    if service := rules.dkim_targets.longest(target):
                         selector = name.partition("._domainkey.")[0]
                         strong[f"dkim {selector} points at {target}: {service}"] = service
             else:
@@ -322,26 +350,13 @@ def _provider(name: str) -> Provider:
     return names[name]
 
 
-def _longest(suffixes: Mapping[str, T], host: str) -> T | None:
-    """What the longest matching suffix stands for; the suffix may be the whole host, and ``*`` is one label."""
-    labels = host.lower().rstrip(".").split(".")
-    for start in range(len(labels)):
-        tail = labels[start:]
-        if (found := suffixes.get(".".join(tail))) is not None:
-            return found
-        for star in range(len(tail) - 2):
-            if (found := suffixes.get(".".join((*tail[:star], "*", *tail[star + 1 :])))) is not None:
-                return found
-    return None
-
-
-def _unique(path: Path, heading: str, items: Iterable[tuple[str, T]]) -> dict[str, T]:
+def _unique(path: Path, heading: str, items: Iterable[tuple[str, T]]) -> Suffixes[T]:
     made: dict[str, T] = {}
     for suffix, value in items:
         if suffix in made:
             raise CatalogueError(f"{path}: {heading}: {suffix} stands twice; keep one of them")
         made[suffix] = value
-    return made
+    return Suffixes(made)
 
 
 class _UniqueKeys(yaml.SafeLoader):

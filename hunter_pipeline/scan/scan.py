@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -20,6 +21,7 @@ from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus, Quest
 SIGNALS_VERSION: Final = f"1-{hashlib.sha256(providers.CATALOGUE_PATH.read_bytes()).hexdigest()[:12]}"
 
 _MOST_ROUNDS: Final = 16
+_FIRST_QUESTIONS: Final = 4  # so many of a domain's questions are under way at once
 _NOTHING_BELOW: Final = frozenset(LookupStatus) - {LookupStatus.answer, LookupStatus.nodata}
 
 
@@ -169,14 +171,15 @@ def _open_dkim_questions(domain: str, hosts: mx.Mx, known: Replies, rules: provi
         return [(f"{selector}._domainkey.{domain}", "TXT") for selector in selectors]
 
     probe = (f"_domainkey.{domain}", "TXT")
-    for stage in (questions(own[:1]), [*questions(own), probe], questions([*rest, *rules.generic_selectors])):
-        if missing := [question for question in stage if question not in known]:
+    state = dkim.read_dkim(domain, known).state
+    for selectors, probes in ((own[:1], []), (own, [probe]), ([*rest, *rules.generic_selectors], [])):
+        if missing := [question for question in [*questions(selectors), *probes] if question not in known]:
             return missing
-        if dkim.read_dkim(domain, known).state == "found":
+        if state == "found":
             return []
         if probe in known and known[probe].status in _NOTHING_BELOW:
             return []
-    if dkim.read_dkim(domain, known).state == "unknown_selector":
+    if state == "unknown_selector":
         # an alias that points nowhere makes _domainkey exist without any key
         return [(name, "CNAME") for name, _ in questions(own)]
     return []
@@ -204,7 +207,7 @@ async def scan_domains(
 
     # the workers share one iterator, so that a long list of domains never becomes as many tasks
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(len(plain), client.in_flight)):
+        for _ in range(min(len(plain), math.ceil(client.in_flight / _FIRST_QUESTIONS))):
             group.create_task(work())
     return [done[domain] for domain in plain]
 

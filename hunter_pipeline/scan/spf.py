@@ -75,7 +75,7 @@ class Spf:
 
 def select_spf(records: Sequence[str]) -> tuple[str, ...]:
     """The TXT records that are SPF records: ``v=spf1`` in any case, then a space or the end (section 4.5)."""
-    return tuple(record for record in records if record[:6].lower() == "v=spf1" and record[6:7] in ("", " "))
+    return tuple([record for record in records if _VERSION.match(record)])
 
 
 @lru_cache(maxsize=4096)
@@ -222,6 +222,7 @@ def _all_qualifier(record: SpfRecord, replies: Replies) -> str | None:
 
 # --- grammar (section 12) -------------------------------------------------------------------------------------------
 
+_VERSION: Final = re.compile(r"v=spf1(?: |\Z)", re.IGNORECASE | re.ASCII)
 _MACRO: Final = r"%\{[slodiphcrtv](?:[1-9][0-9]*)?r?[.\-+,/_=]*\}|%%|%_|%-"
 _MACRO_STRING: Final = re.compile(rf"(?:{_MACRO}|[!-$&-~])*", re.IGNORECASE)
 # c, r and t may stand in explanation texts only (section 7.2)
