@@ -3,7 +3,9 @@
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +173,30 @@ def test_replies_survive_storage(server: ZoneServer):
         stored = json.dumps(reply.to_json())
         assert "\\u0000" not in stored
         assert Reply.from_json(json.loads(stored)) == reply
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of other languages are counted in /proc")
+def test_asking_starts_no_thread(server: ZoneServer):
+    ask([("acme.test", "MX")], server.address)  # pycares starts a thread that closes channels, once
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    async def run() -> int:
+        before = threads()
+        async with DnsClient(DnsSettings((server.address,))) as client:
+            await client.lookup_many([("acme.test", "MX")])
+            return threads() - before
+
+    assert asyncio.run(run()) == 0
+
+
+def test_questions_that_fail_wait_for_a_slot_again_like_all_others():
+    names = [f"n{number}.test" for number in range(6)]
+    with ZoneServer({"*.test": {"behaviour": "silent"}}) as silent:
+        replies = ask([(name, "TXT") for name in names], silent.address, attempts=2, timeout=0.1, in_flight=2)
+        assert {(reply.status, reply.attempts) for reply in replies} == {(LookupStatus.timeout, 2)}
+        assert set(silent.questions.values()) == {2}
 
 
 def test_a_server_is_reached_over_ipv6():

@@ -142,6 +142,14 @@ def test_a_bug_in_the_callers_callback_is_not_swallowed():
     assert caught.group_contains(RuntimeError, match="acme.com")
 
 
+def test_one_question_at_a_time_is_enough():
+    with ZoneServer(SHARED | m365("acme.com")) as server:
+        assert [done.signals.provider for done in scan(["acme.com", "acme.com"], settings(server, in_flight=1))] == [
+            "M365",
+            "M365",
+        ]
+
+
 def test_no_domains_are_no_scans():
     with ZoneServer({}) as server:
         assert scan([], settings(server)) == []
