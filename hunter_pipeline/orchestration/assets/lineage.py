@@ -39,7 +39,7 @@ def story_metadata(story: Story) -> Mapping[str, Any]:
     partitions_def=REFERRALS,
     backfill_policy=dg.BackfillPolicy.single_run(),
     deps=[lead_scores],
-    group_name="referrals",
+    group_name="lineage",
     kinds={"postgres", "markdown"},
     owners=OWNERS,
     metadata=table_metadata(tables.referral_lineage),

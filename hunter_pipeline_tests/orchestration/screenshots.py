@@ -1,0 +1,87 @@
+"""Pictures of the Dagster UI and the terminal: `python -m hunter_pipeline_tests.orchestration.screenshots docs/images`.
+
+Runs `hunter demo` and `hunter dev --sandbox` in a scratch folder and asks a browser for the asset graph, the checks
+and the story of one referral. Nothing of the developer's own data is touched.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page
+from rich.console import Console
+from sqlalchemy import text
+
+from hunter_pipeline.cli import show
+from hunter_pipeline.settings import load_settings
+from hunter_pipeline.store.database import open_database
+from hunter_pipeline_tests.orchestration.test_dagster_ui import ASSETS, started, wait_for
+from hunter_pipeline_tests.web.serving import chromium, free_port
+
+BEST = "SELECT external_id FROM raw_leads JOIN lead_scores USING (domain) ORDER BY category, score DESC, 1 LIMIT 1"
+HUNTER = [sys.executable, "-c", "from hunter_pipeline.cli import main; main()"]
+SETTLE = 5000
+"""Milliseconds for the UI's own animations and requests."""
+
+DAYS = ["2026-11-16", "2026-11-17", "2026-11-18"]
+
+
+def main(folder: Path) -> None:
+    """Write the pictures into `folder`."""
+    with tempfile.TemporaryDirectory(prefix="hunter-pictures-", ignore_cleanup_errors=True) as scratch:
+        os.environ["HUNTER_HOME"] = f"{scratch}/home"
+        os.environ["HUNTER_ENV_FILE"] = os.devnull
+        subprocess.run([*HUNTER, "demo"], check=True, stdout=subprocess.DEVNULL)
+        engine = open_database(load_settings())
+        with engine.connect() as connection:
+            referral = connection.execute(text(BEST)).scalar_one()
+        port, web_port = free_port(), free_port()
+        command = [*HUNTER, "dev", "--sandbox", "--port", str(port), "--web-port", str(web_port)]
+        environment = {"HUNTER_HOME": os.environ["HUNTER_HOME"], "HUNTER_ENV_FILE": os.devnull}
+        with started(command, port, Path(scratch), environment) as server, chromium() as browser:
+            server.backfill(ASSETS, DAYS)
+            wait_for(lambda: server.materializations("referral_lineage", [referral]), 180)
+            page = browser.new_page(viewport={"width": 1500, "height": 800})
+            _terminal(page, folder / "terminal.png")
+            _graph(page, server.url, folder / "graph.png")
+            _checks(page, server.url, folder / "checks.png")
+            _story(page, server.url, referral, folder / "lineage-partition.png")
+        engine.dispose()
+
+
+def _terminal(page: Page, target: Path) -> None:
+    with Path(os.devnull).open("w") as nowhere:
+        recorder = Console(record=True, width=180, file=nowhere, force_terminal=True)
+        show.out = lambda: recorder
+        show.print_leads(open_database(load_settings()), limit=16)
+    page.set_content(recorder.export_svg(title="hunter leads"))
+    page.locator("svg").screenshot(path=target)
+
+
+def _graph(page: Page, url: str, target: Path) -> None:
+    page.goto(f"{url}/asset-groups")
+    page.get_by_text("Hide navigation").click(timeout=30_000)
+    page.wait_for_timeout(SETTLE)
+    page.keyboard.press("Alt+e")  # expands the groups
+    page.wait_for_timeout(SETTLE)
+    page.screenshot(path=target)
+
+
+def _checks(page: Page, url: str, target: Path) -> None:
+    page.goto(f"{url}/assets/partner_center_referrals?view=checks")
+    page.get_by_text("Latest execution").wait_for(timeout=30_000)
+    page.wait_for_timeout(SETTLE)
+    page.screenshot(path=target)
+
+
+def _story(page: Page, url: str, referral: str, target: Path) -> None:
+    page.goto(f"{url}/assets/referral_lineage?view=partitions&partition={referral}")
+    page.get_by_text("[Show Markdown]").first.click(timeout=30_000)
+    page.wait_for_timeout(SETTLE)
+    page.screenshot(path=target)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
