@@ -4,25 +4,23 @@ The server is the embedded one, in a directory of its own; nothing of the develo
 pytest-xdist each worker has its own server.
 """
 
-import itertools
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine
 
 from hunter_pipeline.store.embedded import release_embedded, start_embedded
 from hunter_pipeline.store.engine import make_engine
+from hunter_pipeline_tests.databases import administer, fresh_database, url_of
 from hunter_pipeline_tests.sandbox_fixtures import pipeline, sandbox
 from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced_rows, synced_template
 
 __all__ = ["_synced_engine", "pipeline", "sandbox", "synced", "synced_rows", "synced_template"]
 
 _TEMPLATE = "hunter_template"
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +29,7 @@ def pg_server_url() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="hunter-test-"))
     url = start_embedded(home)
     # Tests need no data after a crash of the machine.
-    _administer(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    administer(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     yield url
     release_embedded(home)
     shutil.rmtree(home)
@@ -43,21 +41,23 @@ def migrated_template(pg_server_url: str) -> str:
     # Imported here, so that tests without a database do not pay for Alembic.
     from hunter_pipeline.store.migrate import upgrade
 
-    _administer(pg_server_url, f"CREATE DATABASE {_TEMPLATE}")
-    upgrade(_url_of(pg_server_url, _TEMPLATE))
+    administer(pg_server_url, f"CREATE DATABASE {_TEMPLATE}")
+    upgrade(url_of(pg_server_url, _TEMPLATE))
     return _TEMPLATE
 
 
 @pytest.fixture
 def empty_database_url(pg_server_url: str) -> Iterator[str]:
     """URL of a database without any table, for one test."""
-    yield from _database(pg_server_url, "template0")
+    with fresh_database(pg_server_url, "template0") as name:
+        yield url_of(pg_server_url, name)
 
 
 @pytest.fixture
 def database_url(pg_server_url: str, migrated_template: str) -> Iterator[str]:
     """URL of a database with the newest schema and no rows, for one test."""
-    yield from _database(pg_server_url, migrated_template)
+    with fresh_database(pg_server_url, migrated_template) as name:
+        yield url_of(pg_server_url, name)
 
 
 @pytest.fixture
@@ -66,24 +66,3 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = make_engine(database_url)
     yield engine
     engine.dispose()
-
-
-def _database(server_url: str, template: str) -> Iterator[str]:
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    _administer(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _url_of(server_url, name)
-    _administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _url_of(server_url: str, name: str) -> str:
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
-
-
-def _administer(server_url: str, *statements: str) -> None:
-    engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            for statement in statements:
-                connection.execute(text(statement))
-    finally:
-        engine.dispose()

@@ -4,19 +4,17 @@ The sync runs once for a module. A test that works on one connection takes `sync
 likes; one that runs Dagster takes `synced`, a database of its own.
 """
 
-import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.store.engine import make_engine
+from hunter_pipeline_tests.databases import fresh_database, url_of
 from hunter_pipeline_tests.pipeline_runs import Pipeline
-
-_numbers = itertools.count(1)
 
 SYNCED_AGO = timedelta(minutes=10)
 """How long before the present the sync ran: no claim about hours is broken by it."""
@@ -28,28 +26,24 @@ def synced_template(
 ) -> Iterator[str]:
     """Name of a database that holds what a sync of the samples wrote, to copy from."""
     folder = tmp_path_factory.mktemp("synced")
-    name = f"synced_template_{next(_numbers)}"
-    _administer(pg_server_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    engine = make_engine(url_of(pg_server_url, name))
-    with Sandbox(directory=folder / "sandbox") as running, pytest.MonkeyPatch.context() as monkeypatch:
-        for variable, value in running.environment.items():
-            monkeypatch.setenv(variable, value)
-        monkeypatch.setenv("HUNTER_DNS_TIMEOUT", "0.6")
-        monkeypatch.setenv("HUNTER_DNS_ATTEMPTS", "1")
-        Pipeline(engine, folder, now=datetime.now(UTC) - SYNCED_AGO).sync()
-    engine.dispose()
-    yield name
-    _administer(pg_server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with fresh_database(pg_server_url, migrated_template) as name:
+        engine = make_engine(url_of(pg_server_url, name))
+        with Sandbox(directory=folder / "sandbox") as running, pytest.MonkeyPatch.context() as monkeypatch:
+            for variable, value in running.environment.items():
+                monkeypatch.setenv(variable, value)
+            monkeypatch.setenv("HUNTER_DNS_TIMEOUT", "0.6")
+            monkeypatch.setenv("HUNTER_DNS_ATTEMPTS", "1")
+            Pipeline(engine, folder, now=datetime.now(UTC) - SYNCED_AGO).sync()
+        engine.dispose()
+        yield name
 
 
 @pytest.fixture(scope="module")
 def _synced_engine(pg_server_url: str, synced_template: str) -> Iterator[Engine]:
-    name = f"synced_{next(_numbers)}"
-    _administer(pg_server_url, f"CREATE DATABASE {name} TEMPLATE {synced_template}")
-    engine = make_engine(url_of(pg_server_url, name))
-    yield engine
-    engine.dispose()
-    _administer(pg_server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with fresh_database(pg_server_url, synced_template) as name:
+        engine = make_engine(url_of(pg_server_url, name))
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture
@@ -65,28 +59,11 @@ def synced(
     pg_server_url: str, synced_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Engine]:
     """An engine on a database as a sync left it; the environment points the product at it."""
-    name = f"synced_{next(_numbers)}"
-    _administer(pg_server_url, f"CREATE DATABASE {name} TEMPLATE {synced_template}")
-    url = url_of(pg_server_url, name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HUNTER_HOME", str(tmp_path))
-    monkeypatch.setenv("HUNTER_DATABASE_URL", url)
-    engine = make_engine(url)
-    yield engine
-    engine.dispose()
-    _administer(pg_server_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def url_of(server_url: str, name: str) -> str:
-    """Address of one database of the test server."""
-    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
-
-
-def _administer(server_url: str, *statements: str) -> None:
-    engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            for statement in statements:
-                connection.execute(text(statement))
-    finally:
+    with fresh_database(pg_server_url, synced_template) as name:
+        url = url_of(pg_server_url, name)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HUNTER_HOME", str(tmp_path))
+        monkeypatch.setenv("HUNTER_DATABASE_URL", url)
+        engine = make_engine(url)
+        yield engine
         engine.dispose()

@@ -6,12 +6,13 @@ of one stage. Does not belong here: anything a single stage needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 STAGE_LOCK = 0x48554E544552  # "HUNTER"
 """Key of the advisory lock that a stage holds: two runs may overlap, two stages never write at once."""
@@ -73,6 +74,18 @@ class StageContext:
                 connection.rollback()
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": STAGE_LOCK})
                 connection.commit()
+
+    def batches(self, connection: Connection, query: str, **parameters: object) -> Iterator[Sequence[Row[Any]]]:
+        """Rows of a stage that are still to do, `BATCH` at a time; memory stays flat.
+
+        :param query: selects `raw_id` and what else the stage needs, in order of `raw_id`, with the parameters
+            `:after` and `:limit`, and `:force` and `:run` for what a forced run takes as well.
+        """
+        after = 0
+        fixed = {**parameters, "force": self.force, "run": self.run_id, "limit": BATCH}
+        while batch := connection.execute(text(query), {**fixed, "after": after}).all():
+            after = batch[-1].raw_id
+            yield batch
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.partner_center.client import Page
-from hunter_pipeline.partner_center.errors import PartnerCenterError
+from hunter_pipeline.partner_center.errors import ApiError, PartnerCenterError, UnreadablePage
 from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.partner_center.referral import UnreadableReferral, needs_detail, referral_id_of, updated_at_of
 from hunter_pipeline.pipeline.context import StageContext, StageReport
@@ -32,8 +32,11 @@ STAGE = "partner_center_referrals_raw"
 FETCH_VERSION = "1"
 """Raise it when what is kept of an item changes; versions already kept are not fetched again by it."""
 
-DETAIL_RETRIES = 200
-"""Referrals whose single GET failed earlier and that one run asks for again."""
+DETAIL_RETRIES = 50
+"""Referrals whose single GET failed earlier and that one run asks for again: a minute at the default pace."""
+
+UNAUTHORIZED = 401
+"""The sign-in no longer holds: a matter of the whole sync, not of one referral."""
 
 
 class ReferralSource(Protocol):
@@ -240,44 +243,50 @@ def _known_versions(connection: Connection, keys: Mapping[tuple[str, str], Any])
 
 
 def _complete(source: ReferralSource, row: dict[str, Any], tally: _Tally) -> None:
-    """Replace a list-form payload by the full one; when that fails, keep the list form and note it as pending."""
-    row["payload_form"] = "detail_pending"
+    """Replace a list-form payload by the full one.
+
+    What the API cannot give now stays pending and is asked for again by later runs. What it refuses for good, or
+    gives in a form that cannot be kept, leaves the list form standing: one referral never holds up the others.
+    """
+    row["payload_form"] = "list"
     try:
         item = source.get_referral(row["referral_id"])
-    except PartnerCenterError as error:
-        if not error.transient and getattr(error, "status", None) != 404:
-            raise
-        return
-    if isinstance(item.value, dict) and referral_id_of(item.value) == row["referral_id"]:
+        if item.problem is not None or referral_id_of(item.value) != row["referral_id"]:
+            return
         held = to_jsonb(item.value)
-        row |= {"payload": held.payload, "payload_original": held.original, "payload_form": "detail"}
-        tally.details += 1
+    except ApiError as error:
+        if error.status == UNAUTHORIZED:
+            raise
+        if error.transient:
+            row["payload_form"] = "detail_pending"
+        return
+    except (UnreadablePage, UnreadableReferral, ValueError, RecursionError):
+        return
+    row |= {"payload": held.payload, "payload_original": held.original, "payload_form": "detail"}
+    tally.details += 1
 
 
 def _retry_details(connection: Connection, context: StageContext, source: ReferralSource, tally: _Tally) -> None:
     pending = connection.execute(
         text(
-            "SELECT id, referral_id FROM partner_center_referrals_raw"
+            "SELECT id, referral_id, payload, payload_original FROM partner_center_referrals_raw"
             " WHERE payload_form = 'detail_pending' AND is_current ORDER BY id LIMIT :limit"
         ),
         {"limit": DETAIL_RETRIES},
-    ).all()
-    for version in pending:
-        row: dict[str, Any] = {"referral_id": version.referral_id}
+    ).mappings()
+    for version in pending.all():
+        row: dict[str, Any] = dict(version)
         _complete(source, row, tally)
-        if row["payload_form"] == "detail":
+        if row["payload_form"] == "detail_pending":
+            continue
+        given = {name: row[name] for name in ("payload", "payload_original", "payload_form")}
+        connection.execute(raw.update().where(raw.c.id == version["id"]).values(**given, run_id=context.run_id))
+        for table in ("normalized_domains", "referral_failures"):  # decides this version anew
             connection.execute(
-                raw.update()
-                .where(raw.c.id == version.id)
-                .values(
-                    payload=row["payload"], payload_original=row["payload_original"], payload_form="detail",
-                    run_id=context.run_id,
-                )
-            )  # fmt: skip
-            connection.execute(
-                text("UPDATE normalized_domains SET code_version = '' WHERE raw_id = :id"), {"id": version.id}
+                text(f"UPDATE {table} SET code_version = '' WHERE raw_id = :id"),  # noqa: S608 - literals above
+                {"id": version["id"]},
             )
-            connection.commit()
+        connection.commit()
 
 
 def _write_versions(

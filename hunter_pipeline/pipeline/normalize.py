@@ -7,14 +7,14 @@ change, or with force.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row
 
 from hunter_pipeline.domains.normalize import NORMALIZER_VERSION, DomainDecision, decide_domain
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
-from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
+from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
 from hunter_pipeline.store.tables import normalized_domains
@@ -46,7 +46,7 @@ def normalize_domains(context: StageContext) -> StageReport:
     reasons: dict[str, int] = {}
     sources: dict[str, int] = {}
     with context.stage() as connection:
-        for batch in _pending(connection, context):
+        for batch in context.batches(connection, PENDING, stage=STAGE, version=CODE_VERSION):
             rows, failures = _decide(context, batch)
             written, refused = _write(connection, rows)
             failures += refused
@@ -61,19 +61,6 @@ def normalize_domains(context: StageContext) -> StageReport:
                 group, name = (sources, row["source"]) if row["domain"] else (reasons, row["skip_reason"])
                 group[name] = group.get(name, 0) + 1
     return StageReport(counts, {"skip_reasons": reasons, "sources": sources})
-
-
-def _pending(connection: Connection, context: StageContext) -> Iterator[Sequence[Row[Any]]]:
-    after = 0
-    while batch := connection.execute(
-        text(PENDING),
-        {
-            "stage": STAGE, "version": CODE_VERSION, "force": context.force, "run": context.run_id, "after": after,
-            "limit": BATCH,
-        },
-    ).all():  # fmt: skip
-        after = batch[-1].raw_id
-        yield batch
 
 
 def _decide(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[str, Any]], list[Failure]]:

@@ -6,13 +6,13 @@ only when a newer version came in or the domain was decided anew, so `updated_at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
-from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
+from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
 from hunter_pipeline.store.tables import partner_center_referrals
@@ -41,7 +41,7 @@ def track_referrals(context: StageContext) -> StageReport:
     """
     counts = {"tracked": 0, "failed": 0}
     with context.stage() as connection:
-        for batch in _pending(connection, context):
+        for batch in context.batches(connection, PENDING, version=REFERRAL_VERSION):
             rows, failures = _read(context, batch)
             written, refused = _write(connection, rows)
             record_failures(connection, context, STAGE, REFERRAL_VERSION, failures + refused)
@@ -61,16 +61,6 @@ def track_referrals(context: StageContext) -> StageReport:
     counts["total"] = sum(row.n for row in types)
     counts["open"] = sum(row.open for row in types)
     return StageReport(counts, {"types": {row.type: row.n for row in types}})
-
-
-def _pending(connection: Connection, context: StageContext) -> Iterator[Sequence[Row[Any]]]:
-    after = 0
-    while batch := connection.execute(
-        text(PENDING),
-        {"version": REFERRAL_VERSION, "force": context.force, "run": context.run_id, "after": after, "limit": BATCH},
-    ).all():
-        after = batch[-1].raw_id
-        yield batch
 
 
 def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[str, Any]], list[Failure]]:

@@ -19,19 +19,11 @@ from typing import Any
 import pytest
 import requests
 
+from hunter_pipeline.pipeline.lineage import STAGES
 from hunter_pipeline_tests.web.serving import free_port
 
 START_SECONDS = 120
 RUN_SECONDS = 180
-ASSETS = (
-    "partner_center_referrals_raw",
-    "normalized_domains",
-    "partner_center_referrals",
-    "raw_leads",
-    "companies",
-    "domain_signals",
-    "lead_scores",
-)
 
 pytestmark = pytest.mark.xdist_group("dagster-ui")
 
@@ -146,7 +138,7 @@ def product() -> Iterator[DagsterUi]:
 
 
 def test_materializing_all_over_three_days_is_one_run_for_the_range_and_one_for_the_rest(product: DagsterUi):
-    runs = product.backfill(ASSETS, ["2026-10-01", "2026-10-02", "2026-10-03"])
+    runs = product.backfill(STAGES, ["2026-10-01", "2026-10-02", "2026-10-03"])
     assert [run["status"] for run in runs] == ["SUCCESS", "SUCCESS"]
     ranged = [run for run in runs if {"key": "dagster/asset_partition_range_end", "value": "2026-10-03"} in run["tags"]]
     assert len(ranged) == 1
@@ -157,7 +149,7 @@ def test_materializing_all_over_three_days_is_one_run_for_the_range_and_one_for_
 
 def test_one_referral_shows_its_story_as_a_partition(product: DagsterUi):
     if not product.materializations("lead_scores"):
-        product.backfill(ASSETS, ["2026-10-01", "2026-10-02", "2026-10-03"])
+        product.backfill(STAGES, ["2026-10-01", "2026-10-02", "2026-10-03"])
     referral = "FLAT-2026-0105"
 
     def told() -> str | None:

@@ -1,9 +1,6 @@
 """When a sync is asked for: the flag, the window, the overlap and the expiry, on a real Dagster instance."""
 
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -19,23 +16,6 @@ from hunter_pipeline.settings import load_settings
 
 ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("hunter"), "__repository__"), SYNC_JOB)
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def instance(
-    database_url: str, empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance from the project's `dagster.yaml`, on databases of its own."""
-    for name in [name for name in os.environ if name.startswith("HUNTER_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HUNTER_HOME", str(tmp_path))
-    monkeypatch.setenv("HUNTER_DATABASE_URL", database_url)
-    monkeypatch.setenv("HUNTER_DAGSTER_DATABASE_URL", empty_database_url)
-    monkeypatch.setenv("HUNTER_PARTNER_CENTER_ENABLED", "true")
-    project = Path(__file__).parents[2]
-    with dg.DagsterInstance.from_config(str(project)) as made:
-        yield made
 
 
 def tick(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:

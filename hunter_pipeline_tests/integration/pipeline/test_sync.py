@@ -341,6 +341,23 @@ def test_a_single_referral_that_cannot_be_fetched_now_is_kept_as_listed_and_aske
     assert pipeline.rows("SELECT domain FROM raw_leads") == ["kisa-kurgu.com.tr"]
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(403, None), (404, None), (200, "<html>"), (200, '{"id": "another"}'), (200, '{"status": "no id"}')],
+)
+def test_a_single_referral_that_the_api_refuses_for_good_keeps_its_list_form_and_holds_nothing_up(
+    pipeline: Pipeline, empty: Sandbox, status: int, body: str | None
+):
+    short = {"id": "short-1", "status": "New", "customerProfile": {"name": "Short", "team": []}}
+    empty.partner_center.referrals.add(short, short_in_list=True)
+    empty.partner_center.referrals.add(flat("A1"))
+    empty.partner_center.fail_next(1, status, body=body, path="/referrals/short-1")
+    pipeline.sync()
+    forms = dict(pipeline.rows("SELECT referral_id, payload_form FROM partner_center_referrals_raw"))
+    assert forms == {"short-1": "list", "A1": "list"}
+    assert pipeline.rows("SELECT status, fetched, succeeded, skipped FROM sync_runs") == [("success", 2, 1, 1)]
+
+
 def test_a_window_takes_only_its_days_and_the_first_day_stands_for_all_before(pipeline: Pipeline, empty: Sandbox):
     for name, updated in (
         ("ancient", "2018-01-01T00:00:00Z"),

@@ -48,8 +48,9 @@ def current_database(url: str) -> object:
         engine.dispose()
 
 
-@pytest.mark.parametrize("name", [f"new_{uuid4().hex}", f'Odd "name" %s {uuid4().hex[:8]}'])
-def test_both_databases_are_made_when_they_are_missing(pg_server_url: str, name: str):
+@pytest.mark.parametrize("kind", ["new_", 'Odd "name" %s '])
+def test_both_databases_are_made_when_they_are_missing(pg_server_url: str, kind: str):
+    name = kind + uuid4().hex
     url = with_database(pg_server_url, name).replace("postgresql+psycopg2", "postgres")
     made = database_urls(url, None, NOWHERE)
     assert current_database(made.hunter) == name
