@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.cli.demo import sandbox_settings
@@ -20,6 +22,7 @@ from hunter_pipeline.cli.sign_in import sign_in
 from hunter_pipeline.pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
+from hunter_pipeline.store.embedded import embedded_status, release_embedded, stop_if_unused
 
 STOP_SECONDS = 20
 """How long children get to end by themselves."""
@@ -71,6 +74,8 @@ def dev(
         out().print(f"Lead list:  http://127.0.0.1:{list_port}")
         out().print(f"Dagster UI: http://127.0.0.1:{port} (takes some seconds to start; Ctrl+C stops both)")
         os.environ.setdefault("HUNTER_DAGSTER_URL", f"http://127.0.0.1:{port}")
+        if settings.database_url is None:
+            stack.callback(_stop_database, settings.home, engine)
         _run([[*dagster, "-p", str(port)], lead_list])
 
 
@@ -94,6 +99,16 @@ def web(
     application = create_app(settings, open_database(settings))
     err().print(f"Lead list: http://{settings.web_host}:{settings.web_port}", markup=False)
     uvicorn.run(application, host=settings.web_host, port=settings.web_port, log_level="warning", server_header=False)
+
+
+def _stop_database(home: Path, engine: Engine) -> None:
+    """Stop the embedded server once the children's own children, killed or not, have left it."""
+    engine.dispose()
+    release_embedded(home)
+    deadline = time.monotonic() + STOP_SECONDS
+    while embedded_status(home).users and time.monotonic() < deadline:
+        time.sleep(0.2)
+    stop_if_unused(home)
 
 
 def _check_port(port: int, option: str, host: str = "127.0.0.1") -> None:

@@ -20,6 +20,7 @@ import pytest
 import requests
 
 from hunter_pipeline.pipeline.lineage import STAGES
+from hunter_pipeline.store.embedded import embedded_status
 from hunter_pipeline_tests.web.serving import free_port
 
 START_SECONDS = 120
@@ -135,6 +136,7 @@ def product() -> Iterator[DagsterUi]:
         full = [*command, "--port", str(port), "--web-port", str(web_port)]
         with started(full, port, Path(folder), environment) as server:
             yield server
+        assert not embedded_status(Path(folder) / "home").running, "the last user to leave stops the database"
 
 
 def test_materializing_all_over_three_days_is_one_run_for_the_range_and_one_for_the_rest(product: DagsterUi):
