@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import Engine
 
 from hunter_pipeline.store.embedded import release_embedded, start_embedded
@@ -21,6 +22,13 @@ from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced
 __all__ = ["_synced_engine", "pipeline", "sandbox", "synced", "synced_rows", "synced_template"]
 
 _TEMPLATE = "hunter_template"
+
+
+@pytest.fixture(autouse=True)
+def _log_as_at_the_start() -> Iterator[None]:
+    """A command that runs inside a test configures logging for the whole process; the next test starts afresh."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
