@@ -10,19 +10,15 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import dagster as dg
 import typer
-from dagster._core.scheduler.instigation import InstigatorStatus, TickStatus
-from dagster._daemon.controller import get_daemon_statuses
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.cli.console import err, out, print_json
 from hunter_pipeline.logs import configure_logging
-from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.pipeline.claims import judge_recency, judge_sign_in, read_sign_in
 from hunter_pipeline.pipeline.errors import EXPECTED_ERRORS
 from hunter_pipeline.pipeline.services import (
@@ -38,6 +34,9 @@ from hunter_pipeline.settings import Settings, SettingsError, load_settings
 from hunter_pipeline.store import migrate
 from hunter_pipeline.store.database import urls_of
 from hunter_pipeline.store.engine import connect_or_explain, describe, make_engine
+
+if TYPE_CHECKING:
+    from hunter_pipeline.orchestration.instance_state import InstanceState
 
 State = Literal["ok", "warning", "problem", "left out"]
 
@@ -109,10 +108,11 @@ def examine(now: datetime) -> Iterator[Finding]:
     engine = make_engine(urls_of(settings).hunter)
     try:
         yield from _partner_center(settings, engine, now, tables.state == "ok")
-        prepare_dagster_home(settings)
-        with dg.DagsterInstance.get() as instance:
-            yield _guarded("daemon", lambda: _daemon(instance))
-            yield _guarded("schedule", lambda: _schedule(instance))
+        from hunter_pipeline.orchestration.instance_state import read_instance  # imports Dagster, which takes seconds
+
+        instance = read_instance(settings, SCHEDULE)
+        yield _daemon(instance)
+        yield _schedule(instance)
         if tables.state == "ok":
             yield _guarded("last sync", lambda: _recency(settings, engine, now))
     finally:
@@ -223,35 +223,31 @@ def _partner_center(settings: Settings, engine: Engine, now: datetime, tables: b
         yield _guarded("API", api)
 
 
-def _daemon(instance: dg.DagsterInstance) -> Finding:
-    statuses = get_daemon_statuses(instance, instance.get_required_daemon_types(), ignore_errors=True)
-    silent = sorted(name.lower() for name, status in statuses.items() if not status.healthy)
-    if not silent:
+def _daemon(instance: InstanceState) -> Finding:
+    if not instance.silent_parts:
         return Finding("daemon", "ok", "all of its parts show a heartbeat")
-    which = "no heartbeat" if len(silent) == len(statuses) else f"no heartbeat of {', '.join(silent)}"
+    everything = len(instance.silent_parts) == instance.daemon_parts
+    which = "no heartbeat" if everything else f"no heartbeat of {', '.join(instance.silent_parts)}"
     fix = "schedules and sensors do not run; start `hunter dev`, or `dagster-daemon run` as deployed"
     return Finding("daemon", "problem", f"{which}: {fix}")
 
 
-def _schedule(instance: dg.DagsterInstance) -> Finding:
-    states = [state for state in instance.all_instigator_state() if state.instigator_name == SCHEDULE]
-    if not states:
+def _schedule(instance: InstanceState) -> Finding:
+    if not instance.schedule_known:
         return Finding(
             "schedule", "warning", f"{SCHEDULE} has never ticked: it does when the daemon has run for a while"
         )
-    state = states[0]
-    if state.status == InstigatorStatus.STOPPED:
+    if not instance.schedule_on:
         return Finding(
             "schedule", "problem", f"{SCHEDULE} is switched off: switch it on in the Dagster UI under Automation"
         )
-    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-    if not ticks:
+    tick = instance.last_tick
+    if tick is None:
         return Finding("schedule", "warning", f"{SCHEDULE} is on and has not ticked yet")
-    when = datetime.fromtimestamp(ticks[0].timestamp, UTC)
-    if ticks[0].status == TickStatus.FAILURE:
-        return Finding("schedule", "problem", f"its tick of {when:%Y-%m-%d %H:%M} UTC failed: see the Dagster UI")
-    said = f", {ticks[0].skip_reason}" if ticks[0].status == TickStatus.SKIPPED else ""
-    return Finding("schedule", "ok", f"{SCHEDULE} ticked {when:%Y-%m-%d %H:%M} UTC{said}")
+    if tick.outcome == "failure":
+        return Finding("schedule", "problem", f"its tick of {tick.at:%Y-%m-%d %H:%M} UTC failed: see the Dagster UI")
+    said = f", {tick.skip_reason}" if tick.outcome == "skipped" else ""
+    return Finding("schedule", "ok", f"{SCHEDULE} ticked {tick.at:%Y-%m-%d %H:%M} UTC{said}")
 
 
 def _recency(settings: Settings, engine: Engine, now: datetime) -> Finding:
