@@ -20,7 +20,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SYNC_SECONDS = 30
-"""How often the development sensor asks for a sync; the seed's figure."""
+"""How often the development sensor asks for a sync."""
 
 MICROSOFT_LOGIN_HOSTS = frozenset(
     {
