@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import Engine
 
 from hunter_pipeline.pipeline.signals import retry_delay, scan_domains
-from hunter_pipeline.scan.dns import LookupStatus
+from hunter_pipeline.sandbox.dns_zone import ZoneServer
+from hunter_pipeline.scan.dns import DnsSettings, LookupStatus
+from hunter_pipeline.scan.scan import scan
 from hunter_pipeline_tests.integration.pipeline.domain_world import NOW, DomainWorld, google, m365
 
 CHANGES = "SELECT field, old, new FROM domain_signal_history ORDER BY id"
@@ -35,6 +37,32 @@ def test_a_failed_look_up_is_tried_again_only_when_its_retry_is_due(world: Domai
     scan_domains(world.context(after=timedelta(minutes=1)), world.scan)
     assert world.rows("SELECT status, dmarc_policy, attempts, retry_at FROM domain_signals") == [
         ("complete", "none", 0, None)
+    ]
+
+
+def test_absence_and_each_kind_of_failure_stand_in_the_database_as_they_came(world: DomainWorld):
+    kinds = {
+        "yok-kurgu.com": "nxdomain",
+        "bos-kurgu.com": "nodata",
+        "bozuk-kurgu.com": "servfail",
+        "reddeden-kurgu.com": "refused",
+        "sessiz-kurgu.com": "silent",
+    }
+    world.companies(*kinds)
+    answers = {domain: {"behaviour": kind} for domain, kind in kinds.items()}
+    with ZoneServer(answers) as server:
+        dns = DnsSettings(servers=(server.address,), qps_per_server=5000, timeout=0.5, attempts=1)
+        scan_domains(world.context(), lambda domains: scan(domains, dns))
+    found = world.rows(
+        "SELECT s.domain, r->>'status', s.mx_state, s.status FROM domain_signals s, jsonb_array_elements(s.replies) r"
+        " WHERE r->>'name' = s.domain AND r->>'rtype' = 'MX' ORDER BY s.domain"
+    )
+    assert found == [
+        ("bos-kurgu.com", "nodata", "none", "complete"),
+        ("bozuk-kurgu.com", "servfail", "unknown", "partial"),
+        ("reddeden-kurgu.com", "refused", "unknown", "partial"),
+        ("sessiz-kurgu.com", "timeout", "unknown", "partial"),
+        ("yok-kurgu.com", "nxdomain", "none", "complete"),
     ]
 
 
