@@ -11,16 +11,12 @@ import dagster as dg
 from sqlalchemy import Engine
 
 from hunter_pipeline.pipeline.run_signs import shows_sign
+from hunter_pipeline.pipeline.sync_request import QUEUE_EXPIRY, SYNC_JOB
 
-SYNC_JOB = "referral_sync_job"
-EXPIRES_TAG = "hunter/expires_at"
 EXCLUSIVE_TAG = "hunter/exclusive"
 """Run tag of which `dagster.yaml` lets one run for each value go at a time."""
 
 EXCLUSIVE_TAGS = {EXCLUSIVE_TAG: "referral_sync"}
-
-QUEUE_EXPIRY = timedelta(hours=1)
-"""A sync that was not picked up for this long is given up; a newer one covers its window."""
 
 SIGN_WITHIN = timedelta(minutes=3)
 """A run shows its sign of life when its first stage begins. One that has none by now, and whose status has not

@@ -11,7 +11,8 @@ from hunter_pipeline.orchestration.assets.referrals import (
 )
 from hunter_pipeline.orchestration.assets.scoring import domain_signals, lead_scores
 from hunter_pipeline.orchestration.checks import without_standing_checks
-from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAGS, SYNC_JOB
+from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAGS
+from hunter_pipeline.pipeline.sync_request import SYNC_JOB
 
 MAX_SYNC_SECONDS = 3600
 """After this a sync is ended by run monitoring: six times the rhythm, and longer than a first sync takes."""

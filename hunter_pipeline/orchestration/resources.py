@@ -24,12 +24,10 @@ from hunter_pipeline.pipeline.services import (
     make_tenant_lookup,
 )
 from hunter_pipeline.pipeline.signals import Scan
+from hunter_pipeline.pipeline.sync_request import FORCE_TAG
 from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.settings import Settings, load_settings
 from hunter_pipeline.store.database import open_database
-
-FORCE_TAG = "hunter/force"
-"""Run tag: `true` processes again what the run fetches, changed or not."""
 
 
 class SettingsResource(dg.ConfigurableResource[Settings]):

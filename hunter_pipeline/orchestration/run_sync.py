@@ -12,12 +12,11 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from hunter_pipeline.orchestration.build import build_defs
-from hunter_pipeline.orchestration.guards import SYNC_JOB, sweep_orphans, sync_under_way
+from hunter_pipeline.orchestration.guards import sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.orchestration.metadata import failure_reason
-from hunter_pipeline.orchestration.partitions import range_tags
-from hunter_pipeline.orchestration.resources import FORCE_TAG
-from hunter_pipeline.pipeline.sync_runs import SyncUnderWay, Window
+from hunter_pipeline.pipeline.sync_request import SYNC_JOB, SyncUnderWay, sync_tags
+from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
 
@@ -67,11 +66,11 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
         sweep_orphans(instance, lambda: open_database(settings), now)
         active = sync_under_way(instance, now)
         if active is not None:
-            raise SyncUnderWay(f"a sync is under way (run {active}); wait for it, or terminate it in the Dagster UI")
+            raise SyncUnderWay(active)
         job = build_defs(settings, loggers={"progress": progress}).resolve_job_def(SYNC_JOB)
         result = job.execute_in_process(
             instance=instance,
-            tags={**range_tags(window), **({FORCE_TAG: "true"} if force else {})},
+            tags=sync_tags(window, force=force),
             run_config={"loggers": {"progress": {}}},
             raise_on_error=False,
         )

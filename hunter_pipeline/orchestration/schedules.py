@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from sqlalchemy import Connection
 
-from hunter_pipeline.orchestration.guards import EXPIRES_TAG, QUEUE_EXPIRY, sweep_orphans, sync_under_way
+from hunter_pipeline.orchestration.guards import sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.jobs import referral_sync_job
-from hunter_pipeline.orchestration.partitions import range_tags
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
+from hunter_pipeline.pipeline.sync_request import queued_sync_tags
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, last_sweep, next_window
 from hunter_pipeline.settings import DEVELOPMENT_SYNC_SECONDS, Settings
 
@@ -55,7 +55,7 @@ def request_sync(
         window = window_of(connection, now)
     if isinstance(window, dg.SkipReason):
         return window
-    return dg.RunRequest(tags={**range_tags(window), EXPIRES_TAG: (now + QUEUE_EXPIRY).isoformat()})
+    return dg.RunRequest(tags=queued_sync_tags(window, now))
 
 
 @dg.schedule(

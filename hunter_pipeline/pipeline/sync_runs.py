@@ -76,10 +76,6 @@ def last_success(connection: Connection) -> datetime | None:
     return found
 
 
-class SyncUnderWay(RuntimeError):  # noqa: N818 - the name says what is the case
-    """Another sync is queued or running."""
-
-
 class SourceMismatch(RuntimeError):  # noqa: N818 - the name says what is the case
     """The database holds referrals of another Partner Center than the one that is set."""
 

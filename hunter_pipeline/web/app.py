@@ -24,12 +24,12 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from hunter_pipeline.pipeline.lead_list import InvalidCursor
+from hunter_pipeline.pipeline.sync_request import SyncUnderWay
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.web import api, health, ingest, pages
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterRefused, DagsterUnavailable
 from hunter_pipeline.web.security import Guard, Sessions, check_exposure
 from hunter_pipeline.web.services import Services
-from hunter_pipeline.web.sync import SyncUnderWay
 from hunter_pipeline.web.webhook import CertificateUnavailable, Verifier, trusted_roots
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from typing import Any
 
 import requests
 
-SYNC_JOB = "referral_sync_job"
+from hunter_pipeline.pipeline.sync_request import SYNC_JOB
+
 LOCATION = "hunter"
 REPOSITORY = "__repository__"
 """The name that Dagster gives to definitions which stand in a module."""

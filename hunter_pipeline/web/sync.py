@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import Engine, text
 
+from hunter_pipeline.pipeline.sync_request import SyncUnderWay, queued_sync_tags
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterUnavailable
 
@@ -21,16 +22,6 @@ FINAL: tuple[Status, ...] = ("success", "partial", "failed")
 
 START_LOCK = 0x48554E57  # "HUNW"
 """Key of the advisory lock around "is one under way?" and "start one", so that two clicks make one run."""
-
-QUEUE_EXPIRY = timedelta(hours=1)
-
-
-class SyncUnderWay(RuntimeError):  # noqa: N818 - the name says what is the case
-    """A sync is queued or running."""
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"A sync is under way (run {run_id})")
-        self.run_id = run_id
 
 
 @dataclass(frozen=True)
@@ -68,13 +59,7 @@ def start_sync(
         if active is not None:
             raise SyncUnderWay(active)
         window = Window(FIRST_DAY, now.date()) if force else next_window(last_success(connection), now.date())
-        tags = {
-            "dagster/asset_partition_range_start": window.start.isoformat(),
-            "dagster/asset_partition_range_end": window.end.isoformat(),
-            "hunter/expires_at": (now + QUEUE_EXPIRY).isoformat(),
-            "hunter/trigger": trigger,
-        }
-        return dagster.launch_sync({**tags, "hunter/force": "true"} if force else tags)
+        return dagster.launch_sync({**queued_sync_tags(window, now, force=force), "hunter/trigger": trigger})
 
 
 def sync_state(engine: Engine, dagster: DagsterClient, run_id: str) -> SyncState | None:

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from hunter_pipeline.orchestration.build import build_defs
-from hunter_pipeline.orchestration.guards import SYNC_JOB
+from hunter_pipeline.pipeline.sync_request import SYNC_JOB
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store import tables
 

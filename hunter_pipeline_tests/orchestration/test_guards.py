@@ -18,7 +18,6 @@ from sqlalchemy import Engine, text
 from hunter_pipeline.orchestration.guards import (
     EXCLUSIVE_TAGS,
     SIGN_WITHIN,
-    SYNC_JOB,
     sweep_orphans,
     sync_under_way,
 )
@@ -26,6 +25,7 @@ from hunter_pipeline.orchestration.metadata import failing_clearly
 from hunter_pipeline.partner_center.errors import ApiError, NetworkError, SignInRequired
 from hunter_pipeline.pipeline.context import STAGE_LOCK
 from hunter_pipeline.pipeline.run_signs import drop_sign, show_sign, shows_sign
+from hunter_pipeline.pipeline.sync_request import SYNC_JOB
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.engine import DatabaseUnavailable
 

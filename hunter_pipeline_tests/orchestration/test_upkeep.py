@@ -10,7 +10,6 @@ from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.orchestration.build import build_defs
-from hunter_pipeline.orchestration.guards import SYNC_JOB
 from hunter_pipeline.orchestration.instance_retention import (
     delete_old_evaluations,
     delete_old_stories,
@@ -19,6 +18,7 @@ from hunter_pipeline.orchestration.instance_retention import (
 )
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.upkeep import RetentionConfig
+from hunter_pipeline.pipeline.sync_request import SYNC_JOB
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.settings import load_settings
 

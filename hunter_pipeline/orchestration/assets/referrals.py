@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 
 from hunter_pipeline.orchestration.checks import gate_results, gate_specs
-from hunter_pipeline.orchestration.guards import EXPIRES_TAG
 from hunter_pipeline.orchestration.metadata import OWNERS, PERSONAL_DATA, examples_table, result_of, table_metadata
 from hunter_pipeline.orchestration.partitions import DAYS, window_of
 from hunter_pipeline.orchestration.resources import DatabaseResource, PartnerCenterResource
@@ -18,6 +17,7 @@ from hunter_pipeline.partner_center.referral import REFERRAL_VERSION
 from hunter_pipeline.pipeline import fetch, leads, normalize, track
 from hunter_pipeline.pipeline.context import utc_now
 from hunter_pipeline.pipeline.glances import top_skip_reasons
+from hunter_pipeline.pipeline.sync_request import EXPIRES_TAG
 from hunter_pipeline.pipeline.sync_runs import last_success
 from hunter_pipeline.store import tables
 
