@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from sqlalchemy import Engine, RowMapping, text
+from sqlalchemy import Engine, RowMapping
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.fetch import Preview, preview_fetch
 from hunter_pipeline.pipeline.services import check_connection_settings, check_enabled, make_client, make_sign_in
-from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync, skip_reasons
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
 
@@ -129,24 +129,14 @@ def show_preview(found: Preview, window: Window, *, force: bool, as_json: bool) 
 def show_books(engine: Engine, books: RowMapping) -> None:
     """Print where the fetched referrals went; the lines add up."""
     with engine.connect() as connection:
-        reasons = connection.execute(
-            text(
-                "SELECT n.skip_reason, count(*) AS n FROM sync_run_items i"
-                " JOIN normalized_domains n ON n.referral_id = i.item_key"
-                " WHERE i.run_id = :run AND n.skip_reason IS NOT NULL AND NOT EXISTS (SELECT FROM referral_failures f"
-                "   WHERE f.item_key = i.item_key AND f.resolved_at IS NULL)"
-                " GROUP BY 1 ORDER BY 2 DESC, 1"
-            ),
-            {"run": books["run_id"]},
-        ).all()
+        reasons = skip_reasons(connection, books["run_id"])
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(justify="right")
     table.add_column()
     table.add_row(str(books["fetched"]), f"fetched ({books['new_versions']} new or changed)")
     table.add_row(str(books["succeeded"]), "= with a lead")
-    table.add_row(
-        str(books["skipped"]), "+ skipped: " + (", ".join(f"{r.skip_reason} {r.n}" for r in reasons) or "none")
-    )
+    skipped = ", ".join(f"{reason} {count}" for reason, count in reasons.items()) or "none"
+    table.add_row(str(books["skipped"]), f"+ skipped: {skipped}")
     failed = " (see hunter failures)" if books["failed"] else ""
     table.add_row(str(books["failed"]), f"+ failed{failed}")
     out().print(table)

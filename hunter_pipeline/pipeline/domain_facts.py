@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, func, or_, select
-from sqlalchemy.dialects.postgresql import insert
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.scan.tenant import TenantDiscovery
 from hunter_pipeline.store.tables import companies, domain_registrations, domain_tenants
+from hunter_pipeline.store.upsert import upsert
 
 if TYPE_CHECKING:
     from hunter_pipeline.scan.registration import Registration
@@ -144,10 +144,4 @@ def _write(
     found = {"found_at": now} if answer["status"] == "found" else {}
     row = {"domain": domain, "run_id": run_id, "looked_up_at": now, **answer, **found}
     replaced = [name for name in row if definite or name in ("status", "reason", "run_id", "looked_up_at")]
-    statement = insert(table).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["domain"],
-            set_={name: statement.excluded[name] for name in replaced if name != "domain"},
-        )
-    )
+    upsert(connection, table, [row], key=["domain"], replace=replaced)

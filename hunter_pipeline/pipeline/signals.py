@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
-from sqlalchemy.dialects.postgresql import insert
 
 from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT
@@ -21,6 +20,7 @@ from hunter_pipeline.pipeline.signal_changes import Change, changes_between, rec
 from hunter_pipeline.scan.dns import Reply
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, Signals, derive_signals, keep_last_good
 from hunter_pipeline.store.tables import domain_signals
+from hunter_pipeline.store.upsert import upsert
 
 STAGE = "domain_signals"
 
@@ -195,19 +195,7 @@ def _write(
     earlier: Mapping[str, Row[Any]],
 ) -> list[tuple[str, Change]]:
     """Write rows over the earlier ones of their domains, and what changed between them."""
-    if not rows:
-        return []
-    statement = insert(domain_signals).values([dict(row) for row in rows])
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["domain"],
-            set_={
-                column.name: statement.excluded[column.name]
-                for column in domain_signals.columns
-                if not column.primary_key
-            },
-        )
-    )
+    upsert(connection, domain_signals, rows, key=["domain"])
     changes = [
         (row["domain"], change)
         for row in rows

@@ -213,3 +213,18 @@ def _count(connection: Connection, which: str, parameters: Mapping[str, object])
 def read_sync(connection: Connection, run_id: str) -> RowMapping | None:
     """The books of one sync; None when the run fetched nothing (yet)."""
     return connection.execute(text("SELECT * FROM sync_runs WHERE run_id = :run"), {"run": run_id}).mappings().first()
+
+
+def skip_reasons(connection: Connection, run_id: str) -> dict[str, int]:
+    """Why referrals of a sync make no lead, most frequent first; the counts add up to its `skipped`."""
+    rows = connection.execute(
+        text(
+            "SELECT n.skip_reason, count(*) AS n FROM sync_run_items i"
+            " JOIN normalized_domains n ON n.referral_id = i.item_key"
+            " WHERE i.run_id = :run AND n.skip_reason IS NOT NULL AND NOT EXISTS (SELECT FROM referral_failures f"
+            "   WHERE f.item_key = i.item_key AND f.resolved_at IS NULL)"
+            " GROUP BY 1 ORDER BY 2 DESC, 1"
+        ),
+        {"run": run_id},
+    )
+    return {row.skip_reason: row.n for row in rows}
