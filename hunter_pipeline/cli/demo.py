@@ -95,10 +95,14 @@ def sandbox(
 def sandbox_settings() -> Iterator[Sandbox]:
     """A running sandbox, with this process's settings pointing at it and at nothing of a real account.
 
-    The folder and the database stay the configured ones; a database never mixes samples with real referrals.
+    The folder, the database and the rhythm stay the configured ones; a database never mixes samples with real
+    referrals.
     """
     settings = load_settings()
-    kept = {"HUNTER_HOME": str(settings.home)}
+    kept = {
+        "HUNTER_HOME": str(settings.home),
+        "HUNTER_PARTNER_CENTER_SYNC_INTERVAL": str(settings.partner_center_sync_interval),
+    }
     for name, secret in (
         ("HUNTER_DATABASE_URL", settings.database_url),
         ("HUNTER_DAGSTER_DATABASE_URL", settings.dagster_database_url),
