@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
+from hunter_pipeline.orchestration.guards import request_unless_off
 from hunter_pipeline.orchestration.metadata import examples_table, failing_clearly
 from hunter_pipeline.orchestration.resources import DatabaseResource, MsalResource, SettingsResource
 from hunter_pipeline.pipeline.books import Gate, gates_of, judge_books, read_books
@@ -133,9 +134,7 @@ standing_checks_job = dg.define_asset_job(
 )
 def standing_checks_schedule(settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for the hourly checks; there is nothing to watch while the feature flag is off."""
-    if not settings.load().partner_center_enabled:
-        return dg.SkipReason("feature_disabled")
-    return dg.RunRequest()
+    return request_unless_off(settings.load())
 
 
 def without_standing_checks(selection: dg.AssetSelection) -> dg.AssetSelection:

@@ -1,7 +1,8 @@
 """What keeps runs apart: one sync at a time, none that waits for ever, none that only seems to run.
 
-Belongs here: the question whether a sync is under way, the expiry of one that was never picked up, and the end
-of runs whose process is gone. The same answers serve the schedule, the sensor, the command line and the API.
+Belongs here: the switches of the schedules, the question whether a sync is under way, the expiry of one that was
+never picked up, and the end of runs whose process is gone. The same answers serve the schedule, the sensor, the
+command line and the API.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from sqlalchemy import Engine
 
 from hunter_pipeline.pipeline.run_signs import shows_sign
 from hunter_pipeline.pipeline.sync_request import QUEUE_EXPIRY, SYNC_JOB
+from hunter_pipeline.settings import Settings, variable_name
 
 EXCLUSIVE_TAG = "hunter/exclusive"
 """Run tag of which `dagster.yaml` lets one run for each value go at a time."""
@@ -30,6 +32,18 @@ IN_PROGRESS = (
 )
 
 UNFINISHED = (dg.DagsterRunStatus.QUEUED, *IN_PROGRESS)
+
+
+def request_unless_off(settings: Settings, switch: str | None = None) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a schedule's run, unless the feature or a switch of the run's own is off.
+
+    :param switch: the field of the settings that is the run's own switch; None: it has none.
+    """
+    if not settings.partner_center_enabled:
+        return dg.SkipReason("feature_disabled")
+    if switch is not None and not getattr(settings, switch):
+        return dg.SkipReason(f"switched_off: {variable_name(switch)} is false")
+    return dg.RunRequest()
 
 
 def sync_under_way(instance: dg.DagsterInstance, now: datetime) -> str | None:

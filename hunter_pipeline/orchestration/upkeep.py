@@ -13,7 +13,7 @@ from pydantic import Field
 from hunter_pipeline.orchestration.assets.domain_facts import domain_registrations, domain_tenants
 from hunter_pipeline.orchestration.assets.scoring import SignalsConfig
 from hunter_pipeline.orchestration.checks import without_standing_checks
-from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAG
+from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAG, request_unless_off
 from hunter_pipeline.orchestration.instance_retention import (
     delete_old_evaluations,
     delete_old_stories,
@@ -68,9 +68,7 @@ domain_tenants_job = dg.define_asset_job(
 )
 def domain_rescan_schedule(settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for the daily rescan; nothing is asked of DNS while the feature flag is off."""
-    if not settings.load().partner_center_enabled:
-        return dg.SkipReason("feature_disabled")
-    return dg.RunRequest()
+    return request_unless_off(settings.load())
 
 
 @dg.schedule(
@@ -82,12 +80,7 @@ def domain_rescan_schedule(settings: SettingsResource) -> dg.RunRequest | dg.Ski
 )
 def domain_registrations_schedule(settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for the hourly look-ups, unless they or the feature are switched off."""
-    current = settings.load()
-    if not current.partner_center_enabled:
-        return dg.SkipReason("feature_disabled")
-    if not current.registration_enabled:
-        return dg.SkipReason("switched_off: HUNTER_REGISTRATION_ENABLED is false")
-    return dg.RunRequest()
+    return request_unless_off(settings.load(), "registration_enabled")
 
 
 @dg.schedule(
@@ -99,12 +92,7 @@ def domain_registrations_schedule(settings: SettingsResource) -> dg.RunRequest |
 )
 def domain_tenants_schedule(settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for the hourly look-ups, unless they or the feature are switched off."""
-    current = settings.load()
-    if not current.partner_center_enabled:
-        return dg.SkipReason("feature_disabled")
-    if not current.tenant_discovery_enabled:
-        return dg.SkipReason("switched_off: HUNTER_TENANT_DISCOVERY_ENABLED is false")
-    return dg.RunRequest()
+    return request_unless_off(settings.load(), "tenant_discovery_enabled")
 
 
 EVENTS_OF_A_RUN = 10
