@@ -16,12 +16,12 @@ from sqlalchemy import Engine, text
 
 from benchmarks.report import Row, peak_mib, times
 from hunter_pipeline.pipeline.context import StageContext
-from hunter_pipeline.pipeline.preview import preview_rules
 from hunter_pipeline.pipeline.scores import score_leads
+from hunter_pipeline.readers.rules_preview import preview_rules
 from hunter_pipeline.scoring.rules import Rules, load_rules
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.embedded import release_embedded
+from hunter_pipeline.store.embedded.users import release_embedded
 
 TITLE = "Re-scoring after a change of rules"
 

@@ -20,9 +20,9 @@ import dagster as dg
 from benchmarks.report import Row, times
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS
 from hunter_pipeline.orchestration.run_sync import run_sync
-from hunter_pipeline.pipeline.services import make_sign_in
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import Settings, load_settings
 from hunter_pipeline.store.database import open_database
 

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from sqlalchemy import Engine
 
-from hunter_pipeline.store.embedded import release_embedded, start_embedded
+from hunter_pipeline.store.embedded.users import release_embedded, start_embedded
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline_tests.databases import administer, fresh_database, url_of
 from hunter_pipeline_tests.sandbox_fixtures import pipeline, sandbox

@@ -14,11 +14,12 @@ from hunter_pipeline.pipeline.fetch import fetch_referrals
 from hunter_pipeline.pipeline.leads import make_leads, upsert_companies
 from hunter_pipeline.pipeline.normalize import normalize_domains
 from hunter_pipeline.pipeline.scores import score_leads
-from hunter_pipeline.pipeline.services import make_client, make_scan, make_sign_in
+from hunter_pipeline.pipeline.settle import settle_syncs
 from hunter_pipeline.pipeline.signals import Scan, scan_domains
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.services import make_client, make_scan, make_sign_in
 from hunter_pipeline.settings import load_settings
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -69,6 +70,7 @@ class Pipeline:
             ("companies", lambda: upsert_companies(context)),
             ("signals", lambda: scan_domains(context, scan)),
             ("scores", lambda: score_leads(context, load_rules(), tenant_score=55, cosell_bonus=15)),
+            ("settle", lambda: settle_syncs(context)),
         )
         reports = {}
         for name, stage in stages:

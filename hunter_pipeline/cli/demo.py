@@ -19,9 +19,9 @@ from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.cli.show import print_leads
 from hunter_pipeline.cli.sign_in import sign_in
 from hunter_pipeline.cli.sync import show_books, sync_now
-from hunter_pipeline.pipeline.services import make_sign_in
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.sandbox.sandbox import Ports, Sandbox
+from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
 

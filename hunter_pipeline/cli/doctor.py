@@ -18,18 +18,18 @@ from rich.text import Text
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.cli.console import err, out, print_json
+from hunter_pipeline.errors import EXPECTED_ERRORS
 from hunter_pipeline.logs import configure_logging
-from hunter_pipeline.pipeline.claims import judge_recency, judge_sign_in, read_sign_in
-from hunter_pipeline.pipeline.errors import EXPECTED_ERRORS
-from hunter_pipeline.pipeline.services import (
+from hunter_pipeline.pipeline.sync_runs import last_success
+from hunter_pipeline.quality.claims import judge_recency, judge_sign_in, read_sign_in
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus
+from hunter_pipeline.services import (
     check_connection_settings,
     make_client,
     make_dns_settings,
     make_rules,
     make_sign_in,
 )
-from hunter_pipeline.pipeline.sync_runs import last_success
-from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus
 from hunter_pipeline.settings import Settings, SettingsError, load_settings
 from hunter_pipeline.store import migrate
 from hunter_pipeline.store.database import urls_of

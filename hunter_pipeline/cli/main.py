@@ -9,7 +9,7 @@ import typer
 
 from hunter_pipeline.cli import database, demo, doctor, scan, scoring, servers, show, sign_in, sync
 from hunter_pipeline.cli.console import err
-from hunter_pipeline.pipeline.errors import EXPECTED_ERRORS
+from hunter_pipeline.errors import EXPECTED_ERRORS
 
 EPILOG = "Settings are HUNTER_ variables, read from the environment and from .env; .env.example lists them all."
 

@@ -24,10 +24,10 @@ from rich.text import Text
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.domains.normalize import SkipReason, Verdict, domain_from_email, domain_from_website
 from hunter_pipeline.masking import mask_email
-from hunter_pipeline.pipeline.services import make_dns_settings
 from hunter_pipeline.scan.dns import DnsSettings, Reply
 from hunter_pipeline.scan.scan import DomainScan, Signals
 from hunter_pipeline.scan.scan import scan as scan_now
+from hunter_pipeline.services import make_dns_settings
 
 BATCH = 500
 """Domains that are looked up before their results are printed: memory stays flat however long the list is."""

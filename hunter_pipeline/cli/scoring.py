@@ -1,7 +1,7 @@
 """`hunter score` and `hunter rules`: why a lead has its score, and what other rules would change.
 
 Belongs here: arguments, and how explanations and previews are shown. Does not belong here: scoring, and reading
-what is stored (`pipeline.explanation`, `pipeline.preview`).
+what is stored (`readers.explanation`, `readers.rules_preview`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from rich.text import Text
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.cli.scan import REFUSALS, STATES, company_domain, shown
 from hunter_pipeline.cli.show import SEGMENT_STYLES
-from hunter_pipeline.pipeline.explanation import Explanation, explain_score
-from hunter_pipeline.pipeline.preview import preview_rules
 from hunter_pipeline.pipeline.scores import rules_version
-from hunter_pipeline.pipeline.services import make_rules
+from hunter_pipeline.readers.explanation import Explanation, explain_score
+from hunter_pipeline.readers.rules_preview import preview_rules
 from hunter_pipeline.scoring.preview import Change, Mover, Preview
 from hunter_pipeline.scoring.rules import Rules, RulesError, load_rules
 from hunter_pipeline.scoring.score import Score
+from hunter_pipeline.services import make_rules
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
 

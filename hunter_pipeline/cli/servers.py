@@ -19,10 +19,10 @@ from sqlalchemy import Engine
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.cli.demo import sandbox_settings
 from hunter_pipeline.cli.sign_in import sign_in
-from hunter_pipeline.pipeline.services import make_sign_in
+from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.embedded import embedded_status, release_embedded, stop_if_unused
+from hunter_pipeline.store.embedded.users import embedded_status, release_embedded, stop_if_unused
 
 STOP_SECONDS = 20
 """How long children get to end by themselves."""

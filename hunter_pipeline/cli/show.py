@@ -13,9 +13,9 @@ from rich.text import Text
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
-from hunter_pipeline.pipeline.export import write_csv, write_xlsx
-from hunter_pipeline.pipeline.lead_list import Lead, LeadFilter, iter_leads
-from hunter_pipeline.pipeline.lineage import LineageStep, find_referrals, latest_steps, read_lineage
+from hunter_pipeline.readers.export import write_csv, write_xlsx
+from hunter_pipeline.readers.lead_list import Lead, LeadFilter, iter_leads
+from hunter_pipeline.readers.lineage import LineageStep, find_referrals, latest_steps, read_lineage
 from hunter_pipeline.store.database import open_database
 
 BADGES = {"co-sell": "Co-sell", "marketplace": "Marketplace", "solution-provider": "SP"}

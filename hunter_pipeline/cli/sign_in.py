@@ -8,7 +8,7 @@ import typer
 
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.partner_center.auth import Account, DeviceCode, SignIn
-from hunter_pipeline.pipeline.services import make_sign_in
+from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.store.database import open_database
 
 

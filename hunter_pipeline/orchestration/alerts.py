@@ -1,7 +1,7 @@
 """The sensors that tell a chat channel about failed runs and failing checks.
 
 Belongs here: reading from a finished run what is worth an alert. Does not belong here: when it is told again
-and how it is delivered (`pipeline.alerts`). Both sensors see every run of this location and do nothing while
+and how it is delivered (`quality.alerts`). Both sensors see every run of this location and do nothing while
 `HUNTER_ALERT_WEBHOOK_URL` is not set. Trouble with the channel never fails a tick: the next run is not in the way.
 """
 
@@ -12,7 +12,7 @@ import dagster as dg
 
 from hunter_pipeline.orchestration.metadata import failure_reason
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
-from hunter_pipeline.pipeline.alerts import Alert, send_alerts
+from hunter_pipeline.quality.alerts import Alert, send_alerts
 from hunter_pipeline.settings import Settings
 
 _WATCHED = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}

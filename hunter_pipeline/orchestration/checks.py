@@ -1,6 +1,6 @@
 """Asset checks: gates that stop a run whose books do not hold, and standing claims that warn a person.
 
-Belongs here: reading the facts, handing them to `pipeline.books` and `pipeline.claims`, and showing the
+Belongs here: reading the facts, handing them to `quality.gates` and `quality.claims`, and showing the
 verdict. Does not belong here: any rule. A gate is evaluated in the step of its asset (a step of its own would
 cost as much as a stage); standing checks run in a job of their own, hourly, or by hand.
 """
@@ -15,11 +15,11 @@ from sqlalchemy import Engine
 from hunter_pipeline.orchestration.guards import request_unless_off
 from hunter_pipeline.orchestration.metadata import examples_table, failing_clearly
 from hunter_pipeline.orchestration.resources import DatabaseResource, MsalResource, SettingsResource
-from hunter_pipeline.pipeline.books import Gate, gates_of, judge_books, read_books
-from hunter_pipeline.pipeline.claims import CLAIMS, Claim, judge_recency, judge_sign_in, read_sign_in
 from hunter_pipeline.pipeline.context import utc_now
 from hunter_pipeline.pipeline.sync_runs import last_success
-from hunter_pipeline.pipeline.verdicts import Verdict
+from hunter_pipeline.quality.claims import CLAIMS, Claim, judge_recency, judge_sign_in, read_sign_in
+from hunter_pipeline.quality.gates import Gate, gates_of, judge_books, read_books
+from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.settings import SettingsError
 
 SOURCE_ASSET = "partner_center_referrals_raw"

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import dagster as dg
 from sqlalchemy import Engine
 
-from hunter_pipeline.pipeline.run_signs import shows_sign
-from hunter_pipeline.pipeline.sync_request import QUEUE_EXPIRY, SYNC_JOB
+from hunter_pipeline.runs.run_signs import shows_sign
+from hunter_pipeline.runs.sync_request import QUEUE_EXPIRY, SYNC_JOB
 from hunter_pipeline.settings import Settings, variable_name
 
 EXCLUSIVE_TAG = "hunter/exclusive"
@@ -64,7 +64,7 @@ def sync_under_way(instance: dg.DagsterInstance, now: datetime) -> str | None:
 def sweep_orphans(instance: dg.DagsterInstance, engine: Callable[[], Engine], now: datetime) -> list[str]:
     """Fail the exclusive runs whose process is gone, and return their ids.
 
-    Such a run holds a sign of life from its first stage on (`pipeline.run_signs`). When the machine or the
+    Such a run holds a sign of life from its first stage on (`runs.run_signs`). When the machine or the
     process dies, Dagster goes on showing the run as started: it would block every later one of its kind until
     its maximum run time is over, and for ever where no daemon watches it.
 

@@ -1,7 +1,7 @@
 """What is thrown away of Dagster's own records: finished runs with their events and logs, and old evaluations.
 
 Belongs here: the deletion of runs through Dagster, and of two kinds of rows that Dagster keeps for ever. Does
-not belong here: Hunter's tables (`pipeline.retention`) and ticks, which `dagster.yaml` limits. Asset keys,
+not belong here: Hunter's tables (`upkeep.retention`) and ticks, which `dagster.yaml` limits. Asset keys,
 partitions and the newest materialization of each stay, so that the UI shows the graph as it stands.
 """
 

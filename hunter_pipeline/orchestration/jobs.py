@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from hunter_pipeline.orchestration.assets.books import sync_runs
 from hunter_pipeline.orchestration.assets.referrals import (
     companies,
     normalized_domains,
@@ -12,7 +13,7 @@ from hunter_pipeline.orchestration.assets.referrals import (
 from hunter_pipeline.orchestration.assets.scoring import domain_signals, lead_scores
 from hunter_pipeline.orchestration.checks import without_standing_checks
 from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAGS
-from hunter_pipeline.pipeline.sync_request import SYNC_JOB
+from hunter_pipeline.runs.sync_request import SYNC_JOB
 
 MAX_SYNC_SECONDS = 3600
 """After this a sync is ended by run monitoring: six times the rhythm, and longer than a first sync takes."""
@@ -25,6 +26,7 @@ SYNC_ASSETS = (
     companies,
     domain_signals,
     lead_scores,
+    sync_runs,
 )
 
 referral_sync_job = dg.define_asset_job(

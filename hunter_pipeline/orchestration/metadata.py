@@ -11,11 +11,11 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Table
 
+from hunter_pipeline.errors import EXPECTED_ERRORS
 from hunter_pipeline.orchestration.column_lineage import column_lineage, sources_text
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.context import StageReport
-from hunter_pipeline.pipeline.errors import EXPECTED_ERRORS
-from hunter_pipeline.pipeline.verdicts import Examples
+from hunter_pipeline.readers.examples import Examples
 from hunter_pipeline.store.engine import DatabaseUnavailable
 
 OWNERS = ("team:sales-operations",)

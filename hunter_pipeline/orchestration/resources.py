@@ -13,8 +13,11 @@ from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
-from hunter_pipeline.pipeline.run_signs import drop_sign, show_sign
-from hunter_pipeline.pipeline.services import (
+from hunter_pipeline.pipeline.signals import Scan
+from hunter_pipeline.runs.run_signs import drop_sign, show_sign
+from hunter_pipeline.runs.sync_request import FORCE_TAG
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.services import (
     check_enabled,
     make_client,
     make_registration_lookup,
@@ -23,9 +26,6 @@ from hunter_pipeline.pipeline.services import (
     make_sign_in,
     make_tenant_lookup,
 )
-from hunter_pipeline.pipeline.signals import Scan
-from hunter_pipeline.pipeline.sync_request import FORCE_TAG
-from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.settings import Settings, load_settings
 from hunter_pipeline.store.database import open_database
 

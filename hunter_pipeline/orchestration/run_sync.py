@@ -15,8 +15,8 @@ from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.orchestration.guards import sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.orchestration.metadata import failure_reason
-from hunter_pipeline.pipeline.sync_request import SYNC_JOB, SyncUnderWay, sync_tags
 from hunter_pipeline.pipeline.sync_runs import Window
+from hunter_pipeline.runs.sync_request import SYNC_JOB, SyncUnderWay, sync_tags
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
 

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from hunter_pipeline.orchestration.guards import sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.jobs import referral_sync_job
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
-from hunter_pipeline.pipeline.sync_request import queued_sync_tags
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, last_sweep, next_window
+from hunter_pipeline.runs.sync_request import queued_sync_tags
 from hunter_pipeline.settings import DEVELOPMENT_SYNC_SECONDS, Settings
 
 SWEEP_AGE = timedelta(days=6, hours=12)

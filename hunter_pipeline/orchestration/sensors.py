@@ -11,7 +11,7 @@ import dagster as dg
 
 from hunter_pipeline.orchestration.assets.lineage import REFERRALS, referral_lineage, story_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource
-from hunter_pipeline.pipeline.lineage_story import changed_referrals, newest_lineage_id, read_stories
+from hunter_pipeline.readers.lineage_story import changed_referrals, newest_lineage_id, read_stories
 
 STORIES_PER_TICK = 200
 """Stories in one tick. Each costs the daemon about 20 ms, so that a tick takes some seconds."""

@@ -23,7 +23,7 @@ from hunter_pipeline.orchestration.instance_retention import (
 from hunter_pipeline.orchestration.metadata import failing_clearly, report_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
 from hunter_pipeline.pipeline.context import StageReport
-from hunter_pipeline.pipeline.retention import Ages, prune
+from hunter_pipeline.upkeep.retention import Ages, prune
 
 ASSETS = (domain_registrations, domain_tenants)
 

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, text
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT
-from hunter_pipeline.pipeline.sync_runs import close_syncs
 from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.scoring.score import SCORER_VERSION, Score, ScoreInputs, dmarc_of, score
 
@@ -141,7 +140,7 @@ def score_inputs(facts: Mapping[str, Any]) -> ScoreInputs:
 
 
 def score_leads(context: StageContext, rules: Rules, *, tenant_score: int, cosell_bonus: int) -> StageReport:
-    """Score what changed, and settle the books of the syncs whose rows have now gone all the way.
+    """Score what changed.
 
     :param tenant_score: score of a declared Azure tenant.
     :param cosell_bonus: points for an open co-sell referral.
@@ -167,7 +166,6 @@ def score_leads(context: StageContext, rules: Rules, *, tenant_score: int, cosel
         scored = connection.execute(text(WRITE_SCORES), parameters).rowcount
         connection.execute(text(WRITE_LINEAGE), parameters)
         connection.execute(text(CATCH_UP_LINEAGE), parameters)
-        close_syncs(connection, context)
         report = _report(connection, scored, changed)
         connection.commit()
     return report

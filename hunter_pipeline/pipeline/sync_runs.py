@@ -157,28 +157,14 @@ def end_fetch(connection: Connection, context: StageContext, new_versions: int) 
         text("UPDATE sync_runs SET status = 'fetched', new_versions = :new WHERE run_id = :run"),
         {"run": context.run_id, "new": new_versions},
     )
-    _count(connection, "run_id = :run", {"run": context.run_id})
+    count_items(connection, "s.run_id = :run", {"run": context.run_id})
 
 
-def close_syncs(connection: Connection, context: StageContext) -> None:
-    """Settle every sync whose rows have now gone through all stages; the caller commits.
+def count_items(connection: Connection, which: str, parameters: Mapping[str, object]) -> None:
+    """Count the books of the syncs that `which` names; the caller commits.
 
-    A backfill from the asset graph fetches in one run and does the rest in another, so the last stage
-    settles all that are open, whichever run fetched them. A sync of another run that is between two stages
-    (a rescan scores at any time) has referrals without a decision still, and is left to its own end.
+    :param which: condition on `sync_runs s`, a literal of the caller's own; values only as `parameters`.
     """
-    parameters = {"now": context.clock(), "run": context.run_id}
-    _count(connection, "status = 'fetched'", parameters)
-    connection.execute(
-        text(
-            "UPDATE sync_runs SET status = CASE WHEN failed > 0 THEN 'partial' ELSE 'success' END, finished_at = :now"
-            " WHERE status = 'fetched' AND (run_id = :run OR fetched = succeeded + skipped + failed)"
-        ),
-        parameters,
-    )
-
-
-def _count(connection: Connection, which: str, parameters: Mapping[str, object]) -> None:
     connection.execute(
         text(
             f"""
@@ -200,11 +186,11 @@ def _count(connection: Connection, which: str, parameters: Mapping[str, object])
                     SELECT item_key, error FROM referral_failures
                     WHERE item_key = i.item_key AND resolved_at IS NULL ORDER BY last_seen_at DESC LIMIT 1
                 ) f ON true
-                WHERE s.{which}
+                WHERE {which}
                 GROUP BY s.run_id
             ) c
             WHERE sync_runs.run_id = c.run_id
-            """  # noqa: S608 - `which` is one of two literals of this module
+            """  # noqa: S608 - see above
         ),
         parameters,
     )

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from hunter_pipeline.store.embedded import EmbeddedError, start_embedded
+from hunter_pipeline.store.embedded.users import EmbeddedError, start_embedded
 
 HUNTER_SETTING = "HUNTER_DATABASE_URL"
 DAGSTER_SETTING = "HUNTER_DAGSTER_DATABASE_URL"

@@ -18,8 +18,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.security import APIKeyCookie, HTTPBearer
 
-from hunter_pipeline.pipeline.export import lead_record, write_csv, write_xlsx
-from hunter_pipeline.pipeline.lead_list import (
+from hunter_pipeline.readers import stories
+from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
+from hunter_pipeline.readers.lead_list import (
     MAX_PAGE,
     LeadFilter,
     ReferralTypeFilter,
@@ -28,14 +29,12 @@ from hunter_pipeline.pipeline.lead_list import (
     iter_leads,
     list_leads,
 )
-from hunter_pipeline.pipeline.lineage import LineageStep, latest_steps, read_lineage
-from hunter_pipeline.web import queries, schemas
+from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
+from hunter_pipeline.web import schemas
+from hunter_pipeline.web.problems import DISABLED, problems
 from hunter_pipeline.web.security import COOKIE
 from hunter_pipeline.web.services import Services, Use
 from hunter_pipeline.web.sync import FINAL, SyncState, start_sync, sync_state
-
-DISABLED = "Partner Center integration is disabled"
-"""What a sync that is asked for with the feature flag off is answered."""
 
 _POLL_SECONDS = 0.5
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -45,21 +44,6 @@ _ways_in = [
     Security(HTTPBearer(auto_error=False, description="HUNTER_WEB_TOKEN")),
     Security(APIKeyCookie(name=COOKIE, auto_error=False, description="Set by the sign-in form")),
 ]
-
-
-def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """Documentation of the errors that a route may answer with."""
-    texts = {
-        400: "The request cannot be met as it stands",
-        401: "No token, or a wrong one",
-        403: "The request comes from another site, or lacks the CSRF token",
-        404: "There is none of this name",
-        413: "The body is too large",
-        500: "An error of the server",
-        502: "Dagster answers, but not with what was asked for",
-        503: "The database or Dagster does not answer",
-    }
-    return {code: {"model": schemas.Problem, "description": texts[code]} for code in (401, 403, 500, 503, *codes)}
 
 
 router = APIRouter(prefix="/api", dependencies=_ways_in)
@@ -132,7 +116,7 @@ async def start(
 )
 def sync_status(services: Use, run_id: Annotated[str, Path(max_length=100)]) -> schemas.Sync:
     """Status and counts of a sync: the run's state in Dagster, joined with its books."""
-    state = sync_state(services.engine, services.dagster, run_id) if queries.storable(run_id) else None
+    state = sync_state(services.engine, services.dagster, run_id) if stories.storable(run_id) else None
     if state is None:
         raise HTTPException(404, "There is no sync of this id")
     return _sync(services, state)
@@ -177,7 +161,7 @@ def leads(
 def lead(services: Use, domain: Annotated[str, Path(max_length=255)]) -> Any:
     """A lead with its score point by point, its signals with their evidence, its referrals and its history."""
     with services.engine.connect() as connection:
-        story = queries.lead_story(connection, domain.lower())
+        story = stories.lead_story(connection, domain.lower())
     if story is None:
         raise HTTPException(404, "There is no lead of this domain")
     return {
@@ -202,9 +186,9 @@ def referrals(
     after: Cursor = None,
 ) -> Any:
     """Every tracked referral, with or without a company domain, the last synced first."""
-    chosen = queries.ReferralFilter(referral_type, status, domain.lower() if domain else None, is_open)
+    chosen = stories.ReferralFilter(referral_type, status, domain.lower() if domain else None, is_open)
     with services.engine.connect() as connection:
-        found, cursor = queries.list_referrals(connection, chosen, limit, after)
+        found, cursor = stories.list_referrals(connection, chosen, limit, after)
     return {"referrals": found, "next": cursor}
 
 
@@ -217,8 +201,8 @@ def referrals(
 def lineage(services: Use, referral_id: ReferralId) -> Any:
     """What each stage took in, decided and wrote, from payload to score."""
     with services.engine.connect() as connection:
-        steps = read_lineage(connection, referral_id) if queries.storable(referral_id) else []
-        if not steps and queries.referral_story(connection, referral_id) is None:
+        steps = read_lineage(connection, referral_id) if stories.storable(referral_id) else []
+        if not steps and stories.referral_story(connection, referral_id) is None:
             raise HTTPException(404, "There is no referral of this id")
     return {
         "referral_id": referral_id,
@@ -236,7 +220,7 @@ def lineage(services: Use, referral_id: ReferralId) -> Any:
 def referral(services: Use, referral_id: ReferralId) -> Any:
     """A referral as tracked, as received, and what became of it."""
     with services.engine.connect() as connection:
-        story = queries.referral_story(connection, referral_id)
+        story = stories.referral_story(connection, referral_id)
     if story is None:
         raise HTTPException(404, "There is no referral of this id")
     return {

@@ -23,8 +23,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from hunter_pipeline.pipeline.lead_list import InvalidCursor
-from hunter_pipeline.pipeline.sync_request import SyncUnderWay
+from hunter_pipeline.readers.lead_list import InvalidCursor
+from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.web import api, health, ingest, pages
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterRefused, DagsterUnavailable

@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from hunter_pipeline.pipeline.sync_request import SYNC_JOB
+from hunter_pipeline.runs.sync_request import SYNC_JOB
 
 LOCATION = "hunter"
 REPOSITORY = "__repository__"

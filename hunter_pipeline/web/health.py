@@ -17,9 +17,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hunter_pipeline.pipeline.summary import summary
+from hunter_pipeline.readers.summary import summary
 from hunter_pipeline.web import schemas
-from hunter_pipeline.web.api import problems
+from hunter_pipeline.web.problems import problems
 from hunter_pipeline.web.services import Use
 
 router = APIRouter()

@@ -12,10 +12,10 @@ import logging
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
-from hunter_pipeline.pipeline.sync_request import SyncUnderWay
+from hunter_pipeline.readers.stories import has_change
+from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.web import schemas
-from hunter_pipeline.web.api import DISABLED, problems
-from hunter_pipeline.web.queries import has_change
+from hunter_pipeline.web.problems import DISABLED, problems
 from hunter_pipeline.web.services import Services, Use
 from hunter_pipeline.web.sync import start_sync
 from hunter_pipeline.web.webhook import BadEvent, Event, read_event

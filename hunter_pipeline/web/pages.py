@@ -18,7 +18,8 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.templating import Jinja2Templates
 
-from hunter_pipeline.pipeline.lead_list import (
+from hunter_pipeline.readers import stories
+from hunter_pipeline.readers.lead_list import (
     MAX_PAGE,
     SORTS,
     InvalidCursor,
@@ -27,9 +28,9 @@ from hunter_pipeline.pipeline.lead_list import (
     count_leads,
     list_leads,
 )
-from hunter_pipeline.pipeline.lineage import latest_steps, read_lineage
-from hunter_pipeline.pipeline.summary import summary
-from hunter_pipeline.web import queries, wording
+from hunter_pipeline.readers.lineage import latest_steps, read_lineage
+from hunter_pipeline.readers.summary import summary
+from hunter_pipeline.web import wording
 from hunter_pipeline.web.security import COOKIE, SESSION_SECONDS, Sessions, is_local_path
 from hunter_pipeline.web.services import Services, Use
 
@@ -94,7 +95,7 @@ def lead_list(
             page = list_leads(connection, chosen, sort, _page_size(limit), after, before)
             counts = summary(connection)
             total = counts.leads if chosen == LeadFilter() else count_leads(connection, chosen)
-            providers = queries.providers(connection)
+            providers = stories.providers(connection)
     except InvalidCursor:
         # An old bookmark: the first page says more than an error.
         return RedirectResponse("/?" + urlencode(_kept(request.query_params, "sort", "after", "before")), 303)
@@ -123,7 +124,7 @@ def lead_list(
 def lead(request: Request, services: Use, domain: str) -> Response:
     """Why this score, point by point; what the domain's records say; its referrals; what changed."""
     with services.engine.connect() as connection:
-        story = queries.lead_story(connection, domain.lower())
+        story = stories.lead_story(connection, domain.lower())
     if story is None:
         raise HTTPException(404, f"There is no lead of the domain {domain[:100]}")
     signals = wording.signal_rows(story.signals["signals"]) if story.signals else []
@@ -134,7 +135,7 @@ def lead(request: Request, services: Use, domain: str) -> Response:
 def referral(request: Request, services: Use, referral_id: str) -> Response:
     """The story of a referral from payload to score."""
     with services.engine.connect() as connection:
-        story = queries.referral_story(connection, referral_id)
+        story = stories.referral_story(connection, referral_id)
         steps = read_lineage(connection, referral_id) if story else []
     if story is None:
         raise HTTPException(404, f"There is no referral of the id {referral_id[:100]}")

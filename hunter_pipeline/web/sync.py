@@ -13,8 +13,8 @@ from typing import Literal
 
 from sqlalchemy import Engine, text
 
-from hunter_pipeline.pipeline.sync_request import SyncUnderWay, queued_sync_tags
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync
+from hunter_pipeline.runs.sync_request import SyncUnderWay, queued_sync_tags
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterUnavailable
 
 Status = Literal["queued", "running", "success", "partial", "failed"]

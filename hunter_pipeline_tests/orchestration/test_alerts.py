@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from hunter_pipeline.orchestration.alerts import alerts_of, check_alert_sensor, run_failure_alert_sensor
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.partner_center.errors import ApiError
-from hunter_pipeline.pipeline.alerts import OVER_AFTER, REMIND_AFTER, Alert, body_for, send_alerts
+from hunter_pipeline.quality.alerts import OVER_AFTER, REMIND_AFTER, Alert, body_for, send_alerts
 from hunter_pipeline.sandbox.https_server import HttpsServer, Request, Response
 from hunter_pipeline.settings import SettingsError, load_settings
 

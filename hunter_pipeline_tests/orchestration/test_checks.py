@@ -14,10 +14,10 @@ from hunter_pipeline.orchestration.checks import STANDING_CHECKS
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS
 from hunter_pipeline.orchestration.metadata import failure_reason
 from hunter_pipeline.orchestration.resources import make_resources
-from hunter_pipeline.pipeline.books import GATES
-from hunter_pipeline.pipeline.claims import CLAIMS
-from hunter_pipeline.pipeline.services import make_sign_in
+from hunter_pipeline.quality.claims import CLAIMS
+from hunter_pipeline.quality.gates import GATES
 from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import Settings, load_settings
 
 OFFLINE = ["normalized_domains", "partner_center_referrals", "raw_leads", "companies", "lead_scores"]

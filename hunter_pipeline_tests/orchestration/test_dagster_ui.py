@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from hunter_pipeline.pipeline.lineage import STAGES
-from hunter_pipeline.store.embedded import embedded_status
+from hunter_pipeline.store.embedded.users import embedded_status
 from hunter_pipeline_tests.web.serving import free_port
 
 START_SECONDS = 120

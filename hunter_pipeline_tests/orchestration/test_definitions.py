@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from hunter_pipeline.orchestration.build import build_defs
-from hunter_pipeline.pipeline.sync_request import SYNC_JOB
+from hunter_pipeline.runs.sync_request import SYNC_JOB
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store import tables
 
@@ -35,6 +35,7 @@ GRAPH = {
     "companies": {"raw_leads"},
     "domain_signals": {"companies"},
     "lead_scores": {"domain_signals"},
+    "sync_runs": {"lead_scores"},
     "referral_lineage": {"lead_scores"},
 }
 """Each asset with what it follows."""

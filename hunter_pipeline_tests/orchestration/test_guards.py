@@ -24,8 +24,8 @@ from hunter_pipeline.orchestration.guards import (
 from hunter_pipeline.orchestration.metadata import failing_clearly
 from hunter_pipeline.partner_center.errors import ApiError, NetworkError, SignInRequired
 from hunter_pipeline.pipeline.context import STAGE_LOCK
-from hunter_pipeline.pipeline.run_signs import drop_sign, show_sign, shows_sign
-from hunter_pipeline.pipeline.sync_request import SYNC_JOB
+from hunter_pipeline.runs.run_signs import drop_sign, show_sign, shows_sign
+from hunter_pipeline.runs.sync_request import SYNC_JOB
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.engine import DatabaseUnavailable
 
@@ -33,7 +33,7 @@ LATER = SIGN_WITHIN + timedelta(seconds=1)
 
 WORKER = """
 import sys, time
-from hunter_pipeline.pipeline.run_signs import show_sign
+from hunter_pipeline.runs.run_signs import show_sign
 from hunter_pipeline.store.engine import make_engine
 show_sign(make_engine(sys.argv[1]), sys.argv[2])
 print("shown", flush=True)

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.orchestration.resources import make_resources
-from hunter_pipeline.pipeline.sync_request import EXPIRES_TAG, SYNC_JOB
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, next_window
+from hunter_pipeline.runs.sync_request import EXPIRES_TAG, SYNC_JOB
 from hunter_pipeline.settings import load_settings
 
 ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("hunter"), "__repository__"), SYNC_JOB)

@@ -18,7 +18,7 @@ from hunter_pipeline.orchestration.instance_retention import (
 )
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.upkeep import RetentionConfig
-from hunter_pipeline.pipeline.sync_request import SYNC_JOB
+from hunter_pipeline.runs.sync_request import SYNC_JOB
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.settings import load_settings
 

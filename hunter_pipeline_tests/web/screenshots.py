@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.settings import Settings
-from hunter_pipeline.store.embedded import release_embedded, start_embedded
+from hunter_pipeline.store.embedded.users import release_embedded, start_embedded
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline.store.migrate import upgrade
 from hunter_pipeline.web.app import create_app

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine, create_engine, text
 
-from hunter_pipeline.pipeline.lead_list import list_leads
+from hunter_pipeline.readers.lead_list import list_leads
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.web.app import create_app
 from hunter_pipeline_tests.pipeline_runs import NOW

@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from hunter_pipeline.orchestration.home import packaged_file
-from hunter_pipeline.pipeline.services import make_sign_in
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY
 from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline.web.app import create_app

@@ -1,7 +1,7 @@
 """The asset `referral_lineage`: one partition per referral, whose metadata is the referral's story.
 
 Belongs here: publishing a story into Dagster, by a run here and from the sensor elsewhere. Does not belong
-here: the story itself (`pipeline.lineage_story`). The truth stays in the table; what is published can be
+here: the story itself (`readers.lineage_story`). The truth stays in the table; what is published can be
 rebuilt from it at any time, one referral or a range of them.
 """
 
@@ -13,7 +13,7 @@ import dagster as dg
 from hunter_pipeline.orchestration.assets.scoring import lead_scores
 from hunter_pipeline.orchestration.metadata import OWNERS, failing_clearly, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource
-from hunter_pipeline.pipeline.lineage_story import Story, read_stories, to_markdown
+from hunter_pipeline.readers.lineage_story import Story, read_stories, to_markdown
 from hunter_pipeline.store import tables
 
 REFERRALS = dg.DynamicPartitionsDefinition(name="referrals")

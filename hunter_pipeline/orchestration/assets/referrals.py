@@ -16,9 +16,9 @@ from hunter_pipeline.orchestration.resources import DatabaseResource, PartnerCen
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION
 from hunter_pipeline.pipeline import fetch, leads, normalize, track
 from hunter_pipeline.pipeline.context import utc_now
-from hunter_pipeline.pipeline.glances import top_skip_reasons
-from hunter_pipeline.pipeline.sync_request import EXPIRES_TAG
 from hunter_pipeline.pipeline.sync_runs import last_success
+from hunter_pipeline.readers.glances import top_skip_reasons
+from hunter_pipeline.runs.sync_request import EXPIRES_TAG
 from hunter_pipeline.store import tables
 
 GROUP = "referrals"

@@ -10,15 +10,16 @@ from hunter_pipeline.orchestration.assets.referrals import companies
 from hunter_pipeline.orchestration.checks import gate_results, gate_specs
 from hunter_pipeline.orchestration.metadata import OWNERS, examples_table, result_of, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, DnsResource, ScoringResource
-from hunter_pipeline.pipeline import rescans, scores, signals
+from hunter_pipeline.pipeline import scores, signals
 from hunter_pipeline.pipeline.context import StageReport, utc_now
-from hunter_pipeline.pipeline.glances import newest_scores
-from hunter_pipeline.pipeline.services import make_rules
+from hunter_pipeline.readers.glances import newest_scores
 from hunter_pipeline.scan.scan import SIGNALS_VERSION
 from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.scoring.score import SCORER_VERSION
+from hunter_pipeline.services import make_rules
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store import tables
+from hunter_pipeline.upkeep import rescans
 
 GROUP = "scoring"
 

@@ -19,8 +19,8 @@ from dagster._daemon.types import DaemonHeartbeat
 from sqlalchemy import Engine, create_engine
 
 from hunter_pipeline.cli.doctor import SCHEDULE, Finding, examine
-from hunter_pipeline.pipeline.services import make_sign_in
 from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
 

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from hunter_pipeline.pipeline.context import StageReport
 from hunter_pipeline.pipeline.domain_facts import FAILURES_IN_A_ROW, look_up_registrations, look_up_tenants
-from hunter_pipeline.pipeline.services import make_registration_lookup, make_tenant_lookup
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.scan.registration import Registration
 from hunter_pipeline.scan.tenant import TenantDiscovery
+from hunter_pipeline.services import make_registration_lookup, make_tenant_lookup
 from hunter_pipeline.settings import SettingsError, load_settings
 from hunter_pipeline_tests.integration.pipeline.domain_world import NOW, DomainWorld
 

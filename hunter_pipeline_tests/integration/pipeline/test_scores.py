@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import Engine
 
 from hunter_pipeline.pipeline.context import StageReport
-from hunter_pipeline.pipeline.explanation import explain_score
-from hunter_pipeline.pipeline.preview import preview_rules
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.signals import scan_domains
+from hunter_pipeline.readers.explanation import explain_score
+from hunter_pipeline.readers.rules_preview import preview_rules
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.scoring import rules as rules_module
 from hunter_pipeline.scoring.preview import Change

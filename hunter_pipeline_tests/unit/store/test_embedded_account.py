@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hunter_pipeline.store.embedded_account import account_for, acl_of_mode, decode_acl, encode_acl, with_pass_entry
+from hunter_pipeline.store.embedded.account import account_for, acl_of_mode, decode_acl, encode_acl, with_pass_entry
 
 USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 NO_ID = 0xFFFFFFFF

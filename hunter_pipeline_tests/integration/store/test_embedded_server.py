@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 import hunter_pipeline
-from hunter_pipeline.store.embedded import (
+from hunter_pipeline.store.embedded.users import (
     EmbeddedError,
     embedded_status,
     release_embedded,
@@ -29,7 +29,7 @@ USER = """
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from hunter_pipeline.store.embedded import start_embedded
+from hunter_pipeline.store.embedded.users import start_embedded
 print(start_embedded(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

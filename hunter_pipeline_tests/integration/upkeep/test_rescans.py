@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from hunter_pipeline.pipeline.rescans import FEWEST_FOR_VERDICT, rescan_domains
 from hunter_pipeline.pipeline.signals import scan_domains
 from hunter_pipeline.scan.dns import LookupStatus
 from hunter_pipeline.scan.scan import DomainScan
+from hunter_pipeline.upkeep.rescans import FEWEST_FOR_VERDICT, rescan_domains
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld, google, m365
 
 MONTH = timedelta(days=30)
@@ -110,7 +110,7 @@ def test_a_change_over_a_failure_in_between_is_recorded(world: DomainWorld):
 
 
 def test_a_rescan_stops_when_dns_itself_is_down(world: DomainWorld, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hunter_pipeline.pipeline.rescans.SCAN_BATCH", FEWEST_FOR_VERDICT)
+    monkeypatch.setattr("hunter_pipeline.upkeep.rescans.SCAN_BATCH", FEWEST_FOR_VERDICT)
     scanned(world, *(f"c{number}.com" for number in range(3 * FEWEST_FOR_VERDICT)))
     world.down = True
     report = rescan_domains(world.context(after=2 * MONTH), world.scan, older_than=MONTH, limit=100)
@@ -120,7 +120,7 @@ def test_a_rescan_stops_when_dns_itself_is_down(world: DomainWorld, monkeypatch:
 
 
 def test_another_stage_gets_its_turn_between_two_batches(world: DomainWorld, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hunter_pipeline.pipeline.rescans.SCAN_BATCH", 1)
+    monkeypatch.setattr("hunter_pipeline.upkeep.rescans.SCAN_BATCH", 1)
     scanned(world, "a.com", "b.com")
     held: list[tuple[str, bool]] = []
 

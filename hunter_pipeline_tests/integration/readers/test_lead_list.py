@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, make_url, text
 
-from hunter_pipeline.pipeline.lead_list import (
+from hunter_pipeline.readers.lead_list import (
     MAX_PAGE,
     SORTS,
     InvalidCursor,
@@ -24,7 +24,7 @@ from hunter_pipeline.pipeline.lead_list import (
     iter_leads,
     list_leads,
 )
-from hunter_pipeline.pipeline.summary import summary
+from hunter_pipeline.readers.summary import summary
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline.store.tables import companies, lead_scores, partner_center_referrals, raw_leads
 

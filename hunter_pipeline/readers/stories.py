@@ -1,6 +1,6 @@
 """What a page or an API answer says of one company or one referral, and the list of referrals.
 
-Belongs here: read queries that only the web needs. The lead list itself is `pipeline.lead_list`. Every function
+Belongs here: read queries that only the web needs. The lead list itself is `readers.lead_list`. Every function
 takes a connection and returns plain values; ids that cannot exist give None, not an error.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from hunter_pipeline.pipeline.lead_list import InvalidCursor, Lead, get_lead
+from hunter_pipeline.readers.lead_list import InvalidCursor, Lead, get_lead
 
 REFERRAL_COLUMNS = """referral_id, referral_type, company_name, domain, azure_tenant_id, status, substatus, is_open,
     qualification, deal_type, direction, deal_value, currency, engagement_id, expires_at, source_created_at,

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from hunter_pipeline.pipeline.preview import stored_score
+from hunter_pipeline.readers.rules_preview import stored_score
 from hunter_pipeline.scoring.score import Score
 
 

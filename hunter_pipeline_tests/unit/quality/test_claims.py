@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hunter_pipeline.pipeline.claims import (
+from hunter_pipeline.quality.claims import (
     SIGN_IN_NOTICE,
     SignInFacts,
     judge_expiring,
@@ -15,7 +15,8 @@ from hunter_pipeline.pipeline.claims import (
     judge_undetermined,
     judge_unprocessed,
 )
-from hunter_pipeline.pipeline.verdicts import Examples, Verdict
+from hunter_pipeline.quality.verdicts import Verdict
+from hunter_pipeline.readers.examples import Examples
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NONE = Examples(0, ("item",), ())

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hunter_pipeline.store.embedded_account import Account, EmbeddedError
+from hunter_pipeline.store.embedded.account import Account, EmbeddedError
 
 if sys.platform != "win32":
     import fcntl

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from hunter_pipeline.pipeline.verdicts import Examples, find_examples
+from hunter_pipeline.readers.examples import Examples, find_examples
 
 NEWEST = """
 SELECT c.canonical_name AS company, s.domain, s.score, s.category, s.segment, s.referral_type AS referral,

@@ -17,7 +17,7 @@ from io import BytesIO
 from itertools import islice
 from typing import Any
 
-from hunter_pipeline.pipeline.lead_list import Lead
+from hunter_pipeline.readers.lead_list import Lead
 
 COLUMNS = (
     "domain",

@@ -7,8 +7,8 @@ belong here: the errors themselves, which stand beside the code that raises them
 from __future__ import annotations
 
 from hunter_pipeline.partner_center.errors import PartnerCenterError
-from hunter_pipeline.pipeline.sync_request import SyncUnderWay
 from hunter_pipeline.pipeline.sync_runs import SourceMismatch
+from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.database import SchemaOutdated

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hunter_pipeline.pipeline.lineage import LineageStep
-from hunter_pipeline.pipeline.lineage_story import Story, plain, to_markdown
+from hunter_pipeline.readers.lineage import LineageStep
+from hunter_pipeline.readers.lineage_story import Story, plain, to_markdown
 
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 STORY = Story(

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.pipeline.context import StageContext
-from hunter_pipeline.pipeline.retention import _OLD, Ages, prune
 from hunter_pipeline.pipeline.sync_runs import last_success, last_sweep
+from hunter_pipeline.upkeep.retention import _OLD, Ages, prune
 from hunter_pipeline_tests.pipeline_runs import Pipeline
 
 NAMES = list(asdict(Ages()))
@@ -138,7 +138,7 @@ def test_a_sync_that_is_still_open_keeps_its_books(pipeline: Pipeline):
 
 
 def test_no_more_rows_go_than_allowed_and_the_rest_goes_next_time(aged: Pipeline, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hunter_pipeline.pipeline.retention.BATCH_ROWS", 7)
+    monkeypatch.setattr("hunter_pipeline.upkeep.retention.BATCH_ROWS", 7)
     everything = pruned(aged, dry_run=True)["sync_items"]
     assert everything > 20
     assert pruned(aged, most_rows=20)["sync_items"] == 20

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.masking import mask_email
-from hunter_pipeline.pipeline.lineage import LineageStep, latest_steps
+from hunter_pipeline.readers.lineage import LineageStep, latest_steps
 
 LONGEST_TEXT = 400
 """Characters of one text in a story."""

@@ -16,7 +16,8 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY
-from hunter_pipeline.pipeline.verdicts import EXAMPLES, Examples, Verdict
+from hunter_pipeline.quality.verdicts import Verdict
+from hunter_pipeline.readers.examples import EXAMPLES, Examples
 
 PROCESS_AGAIN = (
     f"Rows were changed by hand or a write got lost: run `hunter sync --force --since {FIRST_DAY}`, which processes "

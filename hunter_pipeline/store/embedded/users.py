@@ -1,8 +1,8 @@
 """The PostgreSQL server that Hunter brings along, for when no server is configured.
 
 Here belongs its shared life under HUNTER_HOME: started by whoever needs it first, found by every other Hunter process,
-stopped by the last one. How the server's programs are run is told in `embedded_server`, under which account in
-`embedded_account`; the databases inside belong to `engine`.
+stopped by the last one. How the server's programs are run is told in `server`, under which account in
+`account`; the databases inside belong to `engine`.
 
 Who lives is asked of the kernel, never of a process id: each user of the server holds a lock on a file of its own,
 and the server's processes inherit a locked file. A lock goes with its process, however that ends.
@@ -19,14 +19,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hunter_pipeline.store.embedded_account import (
+from hunter_pipeline.store.embedded.account import (
     EmbeddedError,
     account_for,
     let_through,
     open_programs,
     take_ownership,
 )
-from hunter_pipeline.store.embedded_server import (
+from hunter_pipeline.store.embedded.server import (
     VERSION,
     Postmaster,
     ServerFiles,

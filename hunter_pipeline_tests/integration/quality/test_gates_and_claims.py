@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, text
 
-from hunter_pipeline.pipeline.books import GATES, Books, Gate, judge_books, read_books
-from hunter_pipeline.pipeline.claims import CLAIMS, Claim
-from hunter_pipeline.pipeline.verdicts import EXAMPLES, Verdict, find_examples
+from hunter_pipeline.quality.claims import CLAIMS, Claim
+from hunter_pipeline.quality.gates import GATES, Books, Gate, judge_books, read_books
+from hunter_pipeline.quality.verdicts import Verdict
+from hunter_pipeline.readers.examples import EXAMPLES, find_examples
 
 BY_NAME = {gate.name: gate for gate in GATES}
 CLAIM = {claim.name: claim for claim in CLAIMS}

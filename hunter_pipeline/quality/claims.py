@@ -15,7 +15,8 @@ from sqlalchemy import Connection, text
 
 from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.errors import NetworkError, PartnerCenterError
-from hunter_pipeline.pipeline.verdicts import Examples, Verdict, find_examples
+from hunter_pipeline.quality.verdicts import Verdict
+from hunter_pipeline.readers.examples import Examples, find_examples
 
 PATIENCE = timedelta(hours=1)
 """How long a row may wait for its next stage, and a sync for its success."""

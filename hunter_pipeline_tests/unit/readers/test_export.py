@@ -10,8 +10,8 @@ from decimal import Decimal
 import openpyxl
 import pytest
 
-from hunter_pipeline.pipeline.export import COLUMNS, lead_record, write_csv, write_json, write_xlsx
-from hunter_pipeline.pipeline.lead_list import Lead
+from hunter_pipeline.readers.export import COLUMNS, lead_record, write_csv, write_json, write_xlsx
+from hunter_pipeline.readers.lead_list import Lead
 
 LEAD = Lead(
     domain="contoso.com",

@@ -1,28 +1,27 @@
-"""What a check has to say: whether a rule holds, in numbers, with some examples of what breaks it.
+"""Some rows beside their exact number: what a run's metadata and a failed check show.
 
-Belongs here: the result that gates (`books`) and standing claims (`claims`) share, and the reading of examples
-beside their exact number. Does not belong here: any rule, and how a result is shown. Examples name referrals
-and domains, never persons.
+Belongs here: the result and the one statement that reads it. Does not belong here: any query, and how a table is
+shown. Examples name referrals and domains, never persons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 EXAMPLES = 50
-"""Rows shown of what breaks a rule; the exact number stands beside them."""
+"""Rows shown at most; the exact number stands beside them."""
 
 Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Some of what breaks a rule.
+    """Some of the rows that a query finds.
 
     :param total: how many there are in all.
     :param columns: names of the columns.
@@ -32,22 +31,6 @@ class Examples:
     total: int
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a rule holds.
-
-    :param holds: True when it does.
-    :param summary: one sentence with the numbers, and what to do when it does not hold.
-    :param counts: the numbers by name.
-    :param examples: what breaks it; None when nothing does.
-    """
-
-    holds: bool
-    summary: str
-    counts: Mapping[str, int | float] = field(default_factory=dict)
-    examples: Examples | None = None
 
 
 def find_examples(connection: Connection, query: str, parameters: Mapping[str, Any]) -> Examples:

@@ -1,0 +1,22 @@
+"""Asset `sync_runs`: the books of each sync, settled once its referrals have gone through every stage."""
+
+import dagster as dg
+
+from hunter_pipeline.orchestration.assets.scoring import lead_scores
+from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
+from hunter_pipeline.orchestration.resources import DatabaseResource
+from hunter_pipeline.pipeline.settle import SETTLE_VERSION, settle_syncs
+from hunter_pipeline.store import tables
+
+
+@dg.asset(
+    deps=[lead_scores],
+    group_name="books",
+    kinds={"sql", "postgres"},
+    owners=OWNERS,
+    code_version=SETTLE_VERSION,
+    metadata=table_metadata(tables.sync_runs),
+)
+def sync_runs(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+    """One row for each sync: its window, and fetched = with a lead + skipped + failed."""
+    return result_of(lambda: settle_syncs(database.stage(context)))
