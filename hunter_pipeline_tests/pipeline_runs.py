@@ -23,14 +23,15 @@ from hunter_pipeline.services import make_client, make_scan, make_sign_in
 from hunter_pipeline.settings import load_settings
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-EVERYTHING = Window(FIRST_DAY, NOW.date())
+"""The present of a pipeline whose test does not read the real clock: soon after the newest of the samples."""
 
 
 @dataclass
 class Pipeline:
     """The stages on one database, against the sandbox that the environment points at.
 
-    Each `sync` is a run of its own, one minute after the one before.
+    Each `sync` is a run of its own, one minute after the one before. No part of it reads the real clock: a test that
+    compares what it wrote with the present gives its `now`.
     """
 
     engine: Engine
@@ -56,14 +57,22 @@ class Pipeline:
             self.client = make_client(settings, sign_in)
         return self.client
 
+    def everything(self) -> Window:
+        """The window of all that the API returns, up to the day of this pipeline's clock."""
+        return Window(FIRST_DAY, self.now.date())
+
     def sync(
-        self, window: Window = EVERYTHING, *, force: bool = False, upto: str | None = None
+        self, window: Window | None = None, *, force: bool = False, upto: str | None = None
     ) -> dict[str, StageReport]:
-        """Run every stage (up to and with `upto`), and return their reports by name."""
+        """Run every stage (up to and with `upto`), and return their reports by name.
+
+        :param window: days to fetch; None: everything.
+        """
         context = self.context(force=force)
+        days = window or self.everything()
         scan = self.scan or make_scan(load_settings(home=self.home))
         stages: Sequence[tuple[str, Callable[[], StageReport]]] = (
-            ("fetch", lambda: fetch_referrals(context, self.signed_in_client(), window)),
+            ("fetch", lambda: fetch_referrals(context, self.signed_in_client(), days)),
             ("normalize", lambda: normalize_domains(context)),
             ("track", lambda: track_referrals(context)),
             ("leads", lambda: make_leads(context)),

@@ -7,11 +7,11 @@ import pytest
 from hunter_pipeline.pipeline.fetch import DayCount, Preview, preview_fetch
 from hunter_pipeline.pipeline.sync_runs import SourceMismatch, Window
 from hunter_pipeline.store.tables import metadata
-from hunter_pipeline_tests.pipeline_runs import EVERYTHING, Pipeline, day
+from hunter_pipeline_tests.pipeline_runs import Pipeline, day
 
 
-def preview(pipeline: Pipeline, window: Window = EVERYTHING) -> Preview:
-    return preview_fetch(pipeline.context(), pipeline.signed_in_client(), window)
+def preview(pipeline: Pipeline, window: Window | None = None) -> Preview:
+    return preview_fetch(pipeline.context(), pipeline.signed_in_client(), window or pipeline.everything())
 
 
 def total(found: Preview) -> dict[str, int]:

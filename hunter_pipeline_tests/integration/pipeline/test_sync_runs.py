@@ -3,7 +3,7 @@
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.sync_runs import Window, last_success, last_sweep
 from hunter_pipeline.scoring.rules import load_rules
-from hunter_pipeline_tests.pipeline_runs import EVERYTHING, NOW, Pipeline, day
+from hunter_pipeline_tests.pipeline_runs import NOW, Pipeline, day
 
 BOOKS = "SELECT run_id, status, fetched = succeeded + skipped + failed FROM sync_runs ORDER BY started_at"
 
@@ -32,6 +32,6 @@ def test_only_a_sync_of_everything_counts_as_a_sweep(pipeline: Pipeline):
     with pipeline.engine.connect() as connection:
         assert last_success(connection) is not None
         assert last_sweep(connection) is None
-    pipeline.sync(EVERYTHING, upto="fetch")
+    pipeline.sync(upto="fetch")
     with pipeline.engine.connect() as connection:
         assert last_sweep(connection) == pipeline.now
