@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
-from hunter_pipeline.pipeline.lineage import ON_CONFLICT
+from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
 
 SOURCE = "partnercenter"
 LEADS_VERSION = "1"
@@ -86,9 +86,8 @@ WITH wanted AS (
         || CASE WHEN w.tenant IS NOT NULL THEN ', an M365 customer by its declared Azure tenant' ELSE '' END,
         w.domain, '{LEADS_VERSION}', :run, :now
     FROM raw_leads l JOIN wanted w USING (domain) LEFT JOIN changed n USING (domain)
-    WHERE l.source = '{SOURCE}' AND (n.domain IS NOT NULL OR NOT EXISTS (
-        SELECT FROM referral_lineage x
-        WHERE x.referral_id = l.external_id AND x.stage = 'companies' AND x.row_key = l.domain))
+    WHERE l.source = '{SOURCE}' AND (n.domain IS NOT NULL
+        OR {not_told("companies", "l.external_id", "l.domain")})
     {ON_CONFLICT}
 )
 SELECT count(*) FILTER (WHERE is_new) AS added, count(*) FILTER (WHERE NOT is_new) AS updated FROM changed

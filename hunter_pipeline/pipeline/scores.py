@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
-from hunter_pipeline.pipeline.lineage import ON_CONFLICT
+from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
 from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.scoring.score import SCORER_VERSION, Score, ScoreInputs, dmarc_of, score
 
@@ -110,8 +110,7 @@ INSERT INTO referral_lineage (referral_id, stage, input, decision, row_key, code
 SELECT l.external_id, '{STAGE}', 'the company was scored before', 'score ' || s.score || ', ' || s.segment || ', '
     || s.category || ': ' || s.reason, s.domain, :version, :run, :now
 FROM raw_leads l JOIN lead_scores s USING (domain)
-WHERE NOT EXISTS (SELECT FROM referral_lineage x
-    WHERE x.referral_id = l.external_id AND x.stage = '{STAGE}' AND x.row_key = l.domain)
+WHERE {not_told(STAGE, "l.external_id", "l.domain")}
 {ON_CONFLICT}
 """  # noqa: S608 - constants of this module
 

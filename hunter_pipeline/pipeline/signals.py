@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
-from hunter_pipeline.pipeline.lineage import ON_CONFLICT
+from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
 from hunter_pipeline.pipeline.signal_changes import Change, changes_between, record_changes
 from hunter_pipeline.scan.dns import Reply
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, Signals, derive_signals, keep_last_good
@@ -49,8 +49,7 @@ SELECT l.external_id, '{STAGE}',
         || CASE WHEN s.status = 'partial' THEN '; some look-ups are open and will be tried again' ELSE '' END,
     s.domain, s.code_version, :run, :now
 FROM raw_leads l JOIN domain_signals s USING (domain)
-WHERE s.run_id = :run OR NOT EXISTS (SELECT FROM referral_lineage x
-    WHERE x.referral_id = l.external_id AND x.stage = '{STAGE}' AND x.row_key = l.domain)
+WHERE s.run_id = :run OR {not_told(STAGE, "l.external_id", "l.domain")}
 {ON_CONFLICT}
 """  # noqa: S608 - constants of this module
 
