@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,11 +18,11 @@ from hunter_pipeline.pipeline.normalize import normalize_domains
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.settle import settle_syncs
 from hunter_pipeline.pipeline.signals import scan_domains
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.scoring.rules import load_rules
 from hunter_pipeline.store.tables import metadata
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld
-from hunter_pipeline_tests.pipeline_runs import EVERYTHING
 from hunter_pipeline_tests.statement_costs import rows_looked_at
 
 MANY = 2000
@@ -64,7 +64,7 @@ def made_up(numbers: range) -> list[dict[str, Any]]:
 
 def sync(engine: Engine, world: DomainWorld, run_id: str, referrals: Sequence[dict[str, Any]]) -> None:
     context = StageContext(engine, run_id)
-    fetch_referrals(context, Listed(referrals), EVERYTHING)
+    fetch_referrals(context, Listed(referrals), Window(FIRST_DAY, datetime.now(UTC).date()))
     normalize_domains(context)
     track_referrals(context)
     make_leads(context)
