@@ -93,7 +93,7 @@ def test_the_sync_job_holds_the_way_from_payload_to_score_and_nothing_else(defin
 def test_every_asset_says_what_it_is(definitions: dg.Definitions, name: str):
     node = definitions.resolve_asset_graph().get(dg.AssetKey(name))
     assert node.description
-    assert node.group_name in {"referrals", "scoring"}
+    assert node.group_name in {"referrals", "scoring", "books"}
     assert "postgres" in node.kinds
     assert list(node.owners) == ["team:sales-operations"]
     assert node.code_version
