@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -13,13 +14,13 @@ from rich.text import Text
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
-from hunter_pipeline.readers.export import write_csv, write_xlsx
-from hunter_pipeline.readers.lead_list import Lead, LeadFilter, iter_leads
+from hunter_pipeline.readers.columns import Declared
+from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
+from hunter_pipeline.readers.lead_columns import PRINTED, Lead
+from hunter_pipeline.readers.lead_list import LeadFilter, iter_leads
 from hunter_pipeline.readers.lineage import LineageStep, find_referrals, latest_steps, read_lineage
 from hunter_pipeline.store.database import open_database
-
-BADGES = {"co-sell": "Co-sell", "marketplace": "Marketplace", "solution-provider": "SP"}
-"""What the Referral column shows; a lead whose referrals' type cannot be told shows a dash."""
+from hunter_pipeline.vocabulary import ReferralTypeFilter, badge
 
 SEGMENT_STYLES = {"Existing": "cyan", "Migration": "bold green", "Cold": "blue", "Skip": "dim"}
 
@@ -40,7 +41,7 @@ def leads(
     segment: Annotated[str | None, typer.Option(help="Only this segment: Existing, Migration, Cold, Skip")] = None,
     provider: Annotated[str | None, typer.Option(help="Only this mailbox provider, such as M365 or Google")] = None,
     referral: Annotated[
-        Literal["co-sell", "marketplace", "solution-provider", "none"] | None,
+        ReferralTypeFilter | None,
         typer.Option(help="Only leads whose referrals are of this type"),
     ] = None,
     min_score: Annotated[int | None, typer.Option(min=0, max=100, help="Only leads with at least this score")] = None,
@@ -68,7 +69,7 @@ def leads(
         return
     rows = _read(engine, chosen, limit)
     if form == "json":
-        content = [asdict(lead) for lead in rows]
+        content = [lead_record(lead) for lead in rows]
         if output is None:
             print_json(content)
         else:
@@ -104,30 +105,30 @@ def print_leads(engine: Engine, chosen: LeadFilter | None = None, limit: int | N
         out().print("No leads. Fetch some with hunter sync, or see samples with hunter demo.")
         return
     table = Table(header_style="bold", row_styles=("", "on grey11") if out().is_terminal else ())
-    for name, options in (
-        ("Company", {"max_width": 28, "no_wrap": True}),
-        ("Domain", {"no_wrap": True}),
-        ("Provider", {}),
-        ("Segment", {}),
-        ("Score", {"justify": "right"}),
-        ("Priority", {}),
-        ("Referral", {}),
-        ("Reason", {"ratio": 1}),
-    ):
-        table.add_column(name, **options)
+    for column in PRINTED:
+        table.add_column(column.label, **_LAYOUT.get(column.name, {}), justify="right" if column.is_number else "left")
     for lead in rows:
-        segment = lead.segment or "not scored"
-        table.add_row(
-            Text(lead.company_name or "-"),
-            Text(lead.domain),
-            lead.provider or "-",
-            Text(segment, SEGMENT_STYLES.get(segment, "")),
-            "-" if lead.score is None else str(lead.score),
-            lead.category or "-",
-            BADGES.get(lead.referral_type or "", "-"),
-            Text(lead.reason or "no signals yet"),
-        )
+        table.add_row(*(_cell(lead, column) for column in PRINTED))
     out().print(table)
+
+
+_LAYOUT: dict[str, Any] = {
+    "company_name": {"max_width": 28, "no_wrap": True},
+    "domain": {"no_wrap": True},
+    "reason": {"ratio": 1},
+}
+
+
+def _cell(lead: Lead, column: Declared) -> Text:
+    """The value of a declared column, by the column's kind."""
+    value = getattr(lead, column.name)
+    if column.kind == "referral_type":
+        return Text(badge(value))
+    if column.kind == "segment":
+        return Text(value or "not scored", SEGMENT_STYLES.get(value or "", ""))
+    if value is None:
+        return Text("no signals yet" if column.name == "reason" else "-")
+    return Text(f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value))
 
 
 def lineage(

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+
+from hunter_pipeline.vocabulary import ReferralType
 
 REFERRAL_VERSION: str = "1"
 """Raised by hand whenever the same payload may now be read differently; referrals read before are read again."""
-
-ReferralType = Literal["co-sell", "marketplace", "solution-provider"]
 
 UNKNOWN_STATUS = "Unknown"
 """Status of a referral that has none."""

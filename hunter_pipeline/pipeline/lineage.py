@@ -1,6 +1,6 @@
 """The story of one referral: what each stage took in, decided and wrote.
 
-Belongs here: the names of the stages and the writing of `referral_lineage`. Does not belong here: reading it back
+Belongs here: the writing of `referral_lineage`. Does not belong here: reading it back
 (`readers.lineage`). A stage writes its rows in the transaction of its own work.
 """
 
@@ -13,17 +13,6 @@ from sqlalchemy import Connection
 
 from hunter_pipeline.store.tables import referral_lineage
 from hunter_pipeline.store.upsert import upsert
-
-STAGES = (
-    "partner_center_referrals_raw",
-    "normalized_domains",
-    "partner_center_referrals",
-    "raw_leads",
-    "companies",
-    "domain_signals",
-    "lead_scores",
-)
-"""The stages in the order in which a referral passes them; they are the names of the assets too."""
 
 ON_CONFLICT = """
 ON CONFLICT (referral_id, stage, run_id) DO UPDATE SET input = excluded.input, decision = excluded.decision,

@@ -1,47 +1,23 @@
-"""Leads as files: CSV, Excel and JSON, one row at a time.
+"""Leads as files (CSV, Excel) and as plain records, one row at a time.
 
-Belongs here: the columns, and what a file format demands of a cell. Does not belong here: which leads, and
-where the file goes. Texts come from strangers: one that a spreadsheet would read as a formula gets an
+Belongs here: what a file format demands of a cell. Does not belong here: the columns (`lead_columns`), which leads,
+and where the file goes. Texts come from strangers: one that a spreadsheet would read as a formula gets an
 apostrophe in front (OWASP, "CSV Injection"), in both spreadsheet formats.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
 from itertools import islice
 from typing import Any
 
-from hunter_pipeline.readers.lead_list import Lead
+from hunter_pipeline.readers.lead_columns import COLUMNS, EXPORTED, Lead
 
-COLUMNS = (
-    "domain",
-    "company_name",
-    "referral_type",
-    "category",
-    "category_label",
-    "score",
-    "segment",
-    "reason",
-    "provider",
-    "priority_score",
-    "technical_heat",
-    "commercial_segment",
-    "commercial_heat",
-    "referrals",
-    "open_referrals",
-    "deal_value",
-    "currency",
-    "expires_at",
-    "last_synced_at",
-    "azure_tenant_id",
-)
-"""Columns of the spreadsheet formats, in order."""
+_NAMES = tuple(column.name for column in EXPORTED)
 
 _CHUNK = 1000
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
@@ -52,21 +28,8 @@ _EXCEL_CELL_LIMIT = 32_767
 
 
 def lead_record(lead: Lead) -> dict[str, Any]:
-    """A lead as plain values under JSON's names: every field, and `currency`.
-
-    Times are ISO 8601 in UTC.
-    """
-    record = {field.name: _plain(getattr(lead, field.name)) for field in fields(lead)}
-    return {**record, "currency": lead.currency}
-
-
-def write_json(leads: Iterable[Lead]) -> Iterator[str]:
-    """A JSON array in pieces, one lead a line."""
-    separator = "[\n"
-    for lead in leads:
-        yield separator + json.dumps(lead_record(lead), ensure_ascii=False)
-        separator = ",\n"
-    yield "\n]\n" if separator.startswith(",") else "[]\n"
+    """A lead as plain values under JSON's names: every column. Times are ISO 8601 in UTC."""
+    return {column.name: _plain(getattr(lead, column.name)) for column in COLUMNS}
 
 
 def write_csv(leads: Iterable[Lead]) -> Iterator[str]:
@@ -81,7 +44,7 @@ def write_csv(leads: Iterable[Lead]) -> Iterator[str]:
     while chunk is None or len(chunk) == _CHUNK:
         header = chunk is None
         chunk = list(islice(rows, _CHUNK))
-        frame = pd.DataFrame([_cells(lead) for lead in chunk], columns=list(COLUMNS), dtype=object)
+        frame = pd.DataFrame([_cells(lead) for lead in chunk], columns=list(_NAMES), dtype=object)
         yield frame.to_csv(index=False, header=header, lineterminator="\r\n")
 
 
@@ -92,7 +55,7 @@ def write_xlsx(leads: Iterable[Lead]) -> bytes:
     book = Workbook(write_only=True)
     sheet = book.create_sheet("Leads")
     sheet.freeze_panes = "A2"
-    sheet.append(list(COLUMNS))
+    sheet.append(list(_NAMES))
     for lead in leads:
         sheet.append([_excel(cell) for cell in _cells(lead)])
     content = BytesIO()
@@ -101,7 +64,7 @@ def write_xlsx(leads: Iterable[Lead]) -> bytes:
 
 
 def _cells(lead: Lead) -> list[Any]:
-    return [_safe(getattr(lead, name)) for name in COLUMNS]
+    return [_safe(getattr(lead, name)) for name in _NAMES]
 
 
 def _safe(value: Any) -> Any:

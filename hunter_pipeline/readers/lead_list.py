@@ -10,33 +10,22 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-ReferralType = Literal["co-sell", "marketplace", "solution-provider"]
-ReferralTypeFilter = Literal["co-sell", "marketplace", "solution-provider", "none"]
-SortName = Literal[
-    "rank",
-    "score",
-    "-score",
-    "company",
-    "-company",
-    "domain",
-    "-domain",
-    "deal_value",
-    "-deal_value",
-    "expires",
-    "-expires",
-    "synced",
-    "-synced",
-]
-"""`rank` is category, then score from high to low, then domain. Elsewhere `-` means from high to low."""
+from hunter_pipeline.readers.columns import SQL_TYPES
+from hunter_pipeline.readers.lead_columns import COLUMNS, TYPE_BEFORE_SCORING, Lead
+from hunter_pipeline.vocabulary import NO_TYPE, ReferralTypeFilter
 
-SORTS: tuple[SortName, ...] = get_args(SortName)
+_SORTABLE = {column.sort.name: column for column in COLUMNS if column.sort}
+
+SORTS = ("rank", *(f"{sign}{name}" for name in _SORTABLE for sign in ("", "-")))
+"""Names of the orders. `rank` is category, then score from high to low, then domain; `-` means from high to low."""
+
 UNSCORED = "unscored"
 """Value of the category filter for leads that have no score yet."""
 
@@ -71,46 +60,6 @@ class LeadFilter:
 
 
 @dataclass(frozen=True)
-class Lead:
-    """One company domain with at least one referral; everything from the score is None until it is scored.
-
-    :param referral_type: best type of its referrals; None when it cannot be told.
-    :param referrals: number of its referrals.
-    :param deal_value: sum over its open referrals; None when there is none or in several currencies.
-    :param currencies: ISO 4217 codes of the open deal values, sorted.
-    :param expires_at: earliest expiry of an open referral.
-    :param last_synced_at: when one of its referrals last changed here.
-    """
-
-    domain: str
-    company_name: str | None
-    provider: str | None
-    azure_tenant_id: str | None
-    score: int | None
-    segment: str | None
-    reason: str | None
-    priority_score: int | None
-    technical_heat: str | None
-    commercial_segment: str | None
-    commercial_heat: str | None
-    category: str | None
-    category_label: str | None
-    referral_type: str | None
-    referrals: int
-    open_referrals: int
-    deal_value: Decimal | None
-    currencies: tuple[str, ...]
-    expires_at: datetime | None
-    last_synced_at: datetime | None
-    scored_at: datetime | None
-
-    @property
-    def currency(self) -> str | None:
-        """The currency of `deal_value`; None when there is none or there are several."""
-        return self.currencies[0] if len(self.currencies) == 1 else None
-
-
-@dataclass(frozen=True)
 class LeadPage:
     """A page of leads and the cursors of its neighbours; None: there is no such page."""
 
@@ -128,35 +77,13 @@ class _Key:
 
 
 _RANK = (_Key("s.category", False, "text", str), _Key("s.score", True, "smallint", int))
-_COLUMNS: dict[str, tuple[str, str, Callable[[str], object]]] = {
-    "score": ("s.score", "smallint", int),
-    "company": ("lower(c.canonical_name)", "text", str),
-    "domain": ("c.domain", "text", str),
-    "deal_value": ("r.deal_value", "numeric", Decimal),
-    "expires": ("r.expires_at", "timestamptz", datetime.fromisoformat),
-    "synced": ("r.last_synced_at", "timestamptz", datetime.fromisoformat),
-}
-
-_TYPE_BEFORE_SCORING = """(SELECT t.referral_type FROM partner_center_referrals t
-    WHERE t.domain = c.domain AND t.referral_type IS NOT NULL ORDER BY t.is_open DESC, t.referral_type LIMIT 1)"""
-
-_DEALS = "FILTER (WHERE t.is_open AND t.deal_value IS NOT NULL)"
-_FACTS = {
-    "referrals": "count(*)",
-    "open_referrals": "count(*) FILTER (WHERE t.is_open)",
-    "deal_value": f"CASE WHEN min(coalesce(t.currency, '')) {_DEALS} = max(coalesce(t.currency, '')) {_DEALS}"
-    f" THEN sum(t.deal_value) {_DEALS} END",
-    "currencies": f"array_remove(array_agg(DISTINCT t.currency) {_DEALS}, NULL)",
-    "expires_at": "min(t.expires_at) FILTER (WHERE t.is_open)",
-    "last_synced_at": "max(t.synced_at)",
-}
+_ADDED_UP = {column.name: column.column.sql for column in COLUMNS if column.column.added_up}
 """What a lead's referrals add up to, column by column."""
 
-_FIELDS = f"""c.domain, c.canonical_name AS company_name, c.provider, c.azure_tenant_id, s.score, s.segment, s.reason,
-    s.priority_score, s.technical_heat, s.commercial_segment, s.commercial_heat, s.category, s.category_label,
-    CASE WHEN s.domain IS NOT NULL THEN s.referral_type ELSE {_TYPE_BEFORE_SCORING} END AS referral_type,
-    r.referrals, r.open_referrals, r.deal_value, r.currencies, r.expires_at, r.last_synced_at, s.scored_at"""
-_NAMES = tuple(field.name for field in fields(Lead))
+_FIELDS = ", ".join(
+    f"r.{each.name}" if each.column.added_up else f"{each.column.sql} AS {each.name}" for each in COLUMNS
+)
+_NAMES = tuple(column.name for column in COLUMNS)
 
 _BASE = "FROM companies c LEFT JOIN lead_scores s ON s.domain = c.domain"
 _IS_LEAD = "EXISTS (SELECT FROM raw_leads l WHERE l.domain = c.domain)"
@@ -165,7 +92,7 @@ _IS_LEAD = "EXISTS (SELECT FROM raw_leads l WHERE l.domain = c.domain)"
 def list_leads(
     connection: Connection,
     lead_filter: LeadFilter | None = None,
-    sort: SortName = "rank",
+    sort: str = "rank",
     limit: int = 50,
     after: str | None = None,
     before: str | None = None,
@@ -173,6 +100,7 @@ def list_leads(
     """One page of the lead list. Leads without a value to sort by stand last, by domain.
 
     :param lead_filter: None: all leads.
+    :param sort: one of `SORTS`.
     :param limit: number of leads, 1 to `MAX_PAGE`.
     :param after: cursor from `LeadPage.next`; the page that follows it.
     :param before: cursor from `LeadPage.previous`; the page that ends before it. Not together with `after`.
@@ -210,9 +138,7 @@ def list_leads(
     )
 
 
-def iter_leads(
-    connection: Connection, lead_filter: LeadFilter | None = None, sort: SortName = "rank"
-) -> Iterator[Lead]:
+def iter_leads(connection: Connection, lead_filter: LeadFilter | None = None, sort: str = "rank") -> Iterator[Lead]:
     """Every lead in order, streamed by a server-side cursor as one snapshot; memory stays flat.
 
     The connection is busy until the iterator ends.
@@ -221,7 +147,7 @@ def iter_leads(
     where, parameters = _conditions(lead_filter or LeadFilter())
     order = ", ".join(f"{key.expression} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in keys)
     statement = text(
-        f"SELECT {_FIELDS} {_BASE} JOIN ({_facts_of_all(*_FACTS)}) r ON r.domain = c.domain"
+        f"SELECT {_FIELDS} {_BASE} JOIN ({_facts_of_all(*_ADDED_UP)}) r ON r.domain = c.domain"
         f" WHERE {where} ORDER BY {order}, c.domain"
     )
     options = {"yield_per": _STREAM_ROWS}
@@ -245,11 +171,13 @@ def get_lead(connection: Connection, domain: str) -> Lead | None:
     return leads[0] if leads else None
 
 
-def _keys(sort: SortName) -> tuple[_Key, ...]:
+def _keys(sort: str) -> tuple[_Key, ...]:
     if sort == "rank":
         return _RANK
-    expression, sql_type, parse = _COLUMNS[sort.removeprefix("-")]
-    return (_Key(expression, sort.startswith("-"), sql_type, parse),)
+    column = _SORTABLE[sort.removeprefix("-")]
+    assert column.sort is not None
+    expression = column.sort.sql or (f"r.{column.name}" if column.column.added_up else column.column.sql)
+    return (_Key(expression, sort.startswith("-"), *SQL_TYPES[column.type]),)
 
 
 def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
@@ -261,11 +189,11 @@ def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
         parameters.update(values)
 
     if lead_filter.referral_type is not None:
-        wanted = None if lead_filter.referral_type == "none" else lead_filter.referral_type
+        wanted = None if lead_filter.referral_type == NO_TYPE else lead_filter.referral_type
         test = "IS NULL" if wanted is None else "= :referral_type"
         conditions.append(
             f"((s.domain IS NOT NULL AND s.referral_type {test})"
-            f" OR (s.domain IS NULL AND {_TYPE_BEFORE_SCORING} {test}))"
+            f" OR (s.domain IS NULL AND {TYPE_BEFORE_SCORING} {test}))"
         )
         parameters |= {} if wanted is None else {"referral_type": wanted}
     if lead_filter.segment is not None:
@@ -319,7 +247,7 @@ def _page(
             f"SELECT {_FIELDS}, page.* FROM"  # noqa: S608 - constants of this module
             f" (SELECT {wanted} {_BASE} {facts} WHERE {where} ORDER BY {order} LIMIT :limit) page"
             f" JOIN companies c ON c.domain = page.k{len(ordered) - 1} LEFT JOIN lead_scores s ON s.domain = c.domain"
-            f" CROSS JOIN LATERAL (SELECT {_columns(_FACTS)} FROM partner_center_referrals t"
+            f" CROSS JOIN LATERAL (SELECT {_columns(_ADDED_UP)} FROM partner_center_referrals t"
             f" WHERE t.domain = c.domain) r ORDER BY {outer}"
         ),
         {**parameters, "limit": limit},
@@ -327,7 +255,7 @@ def _page(
 
 
 def _columns(names: Iterable[str]) -> str:
-    return ", ".join(f"{_FACTS[name]} AS {name}" for name in names)
+    return ", ".join(f"{_ADDED_UP[name]} AS {name}" for name in names)
 
 
 def _facts_of_all(*names: str) -> str:
@@ -348,13 +276,13 @@ def _beyond(keys: Sequence[_Key], backwards: bool) -> str:
     return condition
 
 
-def _encode(row: Row[Any], unset: bool, sort: SortName) -> str:
+def _encode(row: Row[Any], unset: bool, sort: str) -> str:
     values = row[len(_NAMES) :]
     texts = [value.isoformat() if isinstance(value, datetime) else str(value) for value in values]
     return base64.urlsafe_b64encode(json.dumps([sort, unset, texts]).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, sort: SortName, keys: Sequence[_Key]) -> tuple[bool, list[object]]:
+def _decode(cursor: str, sort: str, keys: Sequence[_Key]) -> tuple[bool, list[object]]:
     try:
         decoded = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         found, unset, texts = decoded

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, text
 
-from hunter_pipeline.pipeline.lineage import STAGES
 from hunter_pipeline.store.tables import referral_lineage
+from hunter_pipeline.vocabulary import STAGES
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from hunter_pipeline.readers.lead_list import InvalidCursor, Lead, get_lead
-
-REFERRAL_COLUMNS = """referral_id, referral_type, company_name, domain, azure_tenant_id, status, substatus, is_open,
-    qualification, deal_type, direction, deal_value, currency, engagement_id, expires_at, source_created_at,
-    source_updated_at, synced_at, created_at, updated_at"""
+from hunter_pipeline.readers.lead_columns import Lead
+from hunter_pipeline.readers.lead_list import InvalidCursor, get_lead
+from hunter_pipeline.readers.referral_columns import SELECTED, Referral
+from hunter_pipeline.vocabulary import NO_TYPE
 
 Record = Mapping[str, Any]
 
@@ -39,7 +38,7 @@ class LeadStory:
     breakdown: Sequence[Record]
     signals: Record | None
     registration: Record | None
-    referrals: Sequence[Record]
+    referrals: Sequence[Referral]
     history: Sequence[Record]
     signal_changes: Sequence[Record]
 
@@ -48,14 +47,16 @@ class LeadStory:
 class ReferralStory:
     """A referral as tracked, and what stands around it.
 
-    :param referral: columns of `partner_center_referrals`; None when it could not be tracked.
+    :param referral: as tracked; None when it could not be.
+    :param warnings: fields of the payload that could not be read.
     :param payload: the referral as received; None when it could not be kept.
     :param decision: how its company domain was decided; None when it was not.
     :param failures: what stages refused, open ones first.
     """
 
     referral_id: str
-    referral: Record | None
+    referral: Referral | None
+    warnings: Sequence[str]
     payload: Any
     decision: Record | None
     failures: Sequence[Record]
@@ -98,7 +99,7 @@ def lead_story(connection: Connection, domain: str) -> LeadStory | None:
     ).first()
     referrals = connection.execute(
         text(
-            f"SELECT {REFERRAL_COLUMNS} FROM partner_center_referrals WHERE domain = :domain"  # noqa: S608 - constant
+            f"SELECT {SELECTED} FROM partner_center_referrals WHERE domain = :domain"  # noqa: S608 - constant
             " ORDER BY is_open DESC, source_updated_at DESC NULLS LAST, referral_id LIMIT 200"
         ),
         parameters,
@@ -122,7 +123,7 @@ def lead_story(connection: Connection, domain: str) -> LeadStory | None:
         breakdown or [],
         _record(signals),
         _record(registration),
-        [dict(row) for row in referrals.mappings()],
+        [Referral(**row) for row in referrals.mappings()],
         [dict(row) for row in history.mappings()],
         [dict(row) for row in changes.mappings()],
     )
@@ -135,7 +136,7 @@ def referral_story(connection: Connection, referral_id: str) -> ReferralStory | 
     parameters = {"id": referral_id}
     referral = connection.execute(
         text(
-            f"SELECT {REFERRAL_COLUMNS}, warnings FROM partner_center_referrals WHERE referral_id = :id"  # noqa: S608
+            f"SELECT warnings, {SELECTED} FROM partner_center_referrals WHERE referral_id = :id"  # noqa: S608
         ),
         parameters,
     ).first()
@@ -161,7 +162,8 @@ def referral_story(connection: Connection, referral_id: str) -> ReferralStory | 
         return None
     return ReferralStory(
         referral_id,
-        _record(referral),
+        Referral(*referral[1:]) if referral else None,
+        referral.warnings if referral else (),
         kept.payload if kept else None,
         _record(decision),
         refused,
@@ -170,7 +172,7 @@ def referral_story(connection: Connection, referral_id: str) -> ReferralStory | 
 
 def list_referrals(
     connection: Connection, referral_filter: ReferralFilter, limit: int, after: str | None = None
-) -> tuple[list[Record], str | None]:
+) -> tuple[list[Referral], str | None]:
     """Tracked referrals, the last synced first, and the cursor of the next page (None: this is the last).
 
     :raises InvalidCursor: `after` is no cursor of this list.
@@ -181,7 +183,7 @@ def list_referrals(
         value = getattr(referral_filter, name)
         if value is not None and not storable(value):
             return [], None
-        if value == "none" and name == "referral_type":
+        if value == NO_TYPE and name == "referral_type":
             conditions.append("referral_type IS NULL")
         elif value is not None:
             conditions.append(f"{name} = :{name}")
@@ -194,15 +196,14 @@ def list_referrals(
         conditions.append("(synced_at, id) < (:synced_at, :id)")
     rows = connection.execute(
         text(
-            f"SELECT {REFERRAL_COLUMNS}, id FROM partner_center_referrals WHERE {' AND '.join(conditions)}"  # noqa: S608
+            f"SELECT id, {SELECTED} FROM partner_center_referrals WHERE {' AND '.join(conditions)}"  # noqa: S608
             " ORDER BY synced_at DESC, id DESC LIMIT :limit"
         ),
         parameters,
-    ).mappings()
-    found: list[Record] = [dict(row) for row in rows]
-    more = len(found) > limit
-    found = found[:limit]
-    return found, _encode(found[-1]["synced_at"], found[-1]["id"]) if more else None
+    ).all()
+    found = rows[:limit]
+    cursor = _encode(found[-1].synced_at, found[-1].id) if len(rows) > limit else None
+    return [Referral(*row[1:]) for row in found], cursor
 
 
 def has_change(connection: Connection, referral_id: str, changed_at: datetime) -> bool:

@@ -17,19 +17,20 @@ from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Respon
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.security import APIKeyCookie, HTTPBearer
+from pydantic import AfterValidator
 
 from hunter_pipeline.readers import stories
 from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
 from hunter_pipeline.readers.lead_list import (
     MAX_PAGE,
+    SORTS,
     LeadFilter,
-    ReferralTypeFilter,
-    SortName,
     count_leads,
     iter_leads,
     list_leads,
 )
 from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
+from hunter_pipeline.vocabulary import ReferralTypeFilter
 from hunter_pipeline.web import schemas
 from hunter_pipeline.web.problems import DISABLED, problems
 from hunter_pipeline.web.security import COOKIE
@@ -49,6 +50,16 @@ _ways_in = [
 router = APIRouter(prefix="/api", dependencies=_ways_in)
 
 Text = Annotated[str | None, Query(max_length=200)]
+
+
+def known_sort(value: str) -> str:
+    """The name of an order.
+
+    :raises ValueError: there is no such order.
+    """
+    if value not in SORTS:
+        raise ValueError(f"there is no such order; use {', '.join(SORTS)}")
+    return value
 
 
 def lead_filter(
@@ -131,7 +142,11 @@ def sync_status(services: Use, run_id: Annotated[str, Path(max_length=100)]) -> 
 def leads(
     services: Use,
     chosen: Filter,
-    sort: Annotated[SortName, Query(description="`rank`: category, then score; `-`: from high to low")] = "rank",
+    sort: Annotated[
+        str,
+        AfterValidator(known_sort),
+        Query(description="`rank`: category, then score; `-`: from high to low", json_schema_extra={"enum": SORTS}),
+    ] = "rank",
     limit: Limit = 50,
     after: Cursor = None,
     before: Cursor = None,
@@ -226,7 +241,7 @@ def referral(services: Use, referral_id: ReferralId) -> Any:
     return {
         "referral_id": story.referral_id,
         "referral": story.referral,
-        "warnings": story.referral["warnings"] if story.referral else [],
+        "warnings": story.warnings,
         "decision": story.decision,
         "failures": story.failures,
         "payload": story.payload,
@@ -249,7 +264,7 @@ def _attachment(name: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="{name}"'}
 
 
-def _csv(services: Services, chosen: LeadFilter, sort: SortName) -> Iterator[str]:
+def _csv(services: Services, chosen: LeadFilter, sort: str) -> Iterator[str]:
     def pieces() -> Iterator[str]:
         with services.engine.connect() as connection:
             # Excel takes a file without the mark for one in the machine's old code page.

@@ -18,7 +18,8 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.templating import Jinja2Templates
 
-from hunter_pipeline.readers import stories
+from hunter_pipeline.readers import lead_columns, referral_columns, stories
+from hunter_pipeline.readers.columns import Sort
 from hunter_pipeline.readers.lead_list import (
     MAX_PAGE,
     SORTS,
@@ -30,6 +31,7 @@ from hunter_pipeline.readers.lead_list import (
 )
 from hunter_pipeline.readers.lineage import latest_steps, read_lineage
 from hunter_pipeline.readers.summary import summary
+from hunter_pipeline.vocabulary import BADGES, NO_TYPE, STAGES
 from hunter_pipeline.web import wording
 from hunter_pipeline.web.security import COOKIE, SESSION_SECONDS, Sessions, is_local_path
 from hunter_pipeline.web.services import Services, Use
@@ -37,7 +39,6 @@ from hunter_pipeline.web.services import Services, Use
 PAGE_SIZE = 50
 SEGMENTS = ("Existing", "Migration", "Cold", "Skip")
 CATEGORIES = ("P1", "P2", "P3", "P4", "P5", "P6", "unscored")
-REFERRAL_TYPES = ("co-sell", "marketplace", "solution-provider", "none")
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -49,14 +50,14 @@ _environment = jinja2.Environment(
     lstrip_blocks=True,
 )
 _environment.globals.update(
-    badge=wording.badge,
+    badges=BADGES,
     moment=wording.moment,
     distance=wording.distance,
     expiry=wording.expiry,
     expires_soon=wording.expires_soon,
     money=wording.money,
     deal=wording.deal,
-    stage_titles=wording.STAGE_TITLES,
+    stage_titles=STAGES,
 )
 _environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
 _templates = Jinja2Templates(env=_environment)
@@ -104,6 +105,7 @@ def lead_list(
         request,
         "leads.html",
         page=page,
+        columns=lead_columns.LISTED,
         summary=counts,
         total=total,
         chosen=chosen,
@@ -112,7 +114,7 @@ def lead_list(
         providers=providers,
         segments=SEGMENTS,
         categories=CATEGORIES,
-        referral_types=REFERRAL_TYPES,
+        referral_types=(*BADGES, NO_TYPE),
         filtered=chosen != LeadFilter() or problem is not None,
         pager=_pager(page, kept),
         sort_link=lambda key: _sort_link(key, sort, kept),
@@ -128,7 +130,16 @@ def lead(request: Request, services: Use, domain: str) -> Response:
     if story is None:
         raise HTTPException(404, f"There is no lead of the domain {domain[:100]}")
     signals = wording.signal_rows(story.signals["signals"]) if story.signals else []
-    return render(request, "lead.html", story=story, lead=story.lead, signals=signals, run_url=services.run_url)
+    return render(
+        request,
+        "lead.html",
+        story=story,
+        lead=story.lead,
+        facts=lead_columns.FACTS,
+        signals=signals,
+        referral_columns=referral_columns.LISTED,
+        run_url=services.run_url,
+    )
 
 
 @router.get("/referrals/{referral_id:path}")
@@ -143,6 +154,7 @@ def referral(request: Request, services: Use, referral_id: str) -> Response:
         request,
         "referral.html",
         story=story,
+        facts=referral_columns.FACTS,
         current=latest_steps(steps),
         earlier=[step for step in steps if step not in latest_steps(steps)],
         run_url=services.run_url,
@@ -216,7 +228,7 @@ def _filter(parameters: Mapping[str, str]) -> tuple[LeadFilter, str | None]:
         return int(value)
 
     referral_type = parameters.get("referral_type") or None
-    if referral_type not in (None, *REFERRAL_TYPES):
+    if referral_type not in (None, *BADGES, NO_TYPE):
         unreadable.append("referral type")
         referral_type = None
     chosen = LeadFilter(
@@ -249,9 +261,9 @@ def _pager(page: LeadPage, kept: Mapping[str, str]) -> dict[str, str | None]:
     }
 
 
-def _sort_link(key: str, sort: str, kept: Mapping[str, str]) -> tuple[str, str]:
-    """Where a column's header leads, and its `aria-sort`. The first click on a number shows the largest first."""
-    first, second = (f"-{key}", key) if key in {"score", "deal_value", "synced"} else (key, f"-{key}")
+def _sort_link(key: Sort, sort: str, kept: Mapping[str, str]) -> tuple[str, str]:
+    """Where a column's header leads, and its `aria-sort`. The first click turns the order as the column says."""
+    first, second = (f"-{key.name}", key.name) if key.largest_first else (key.name, f"-{key.name}")
     target = second if sort == first else first
-    state = {key: "ascending", f"-{key}": "descending"}.get(sort, "none")
+    state = {key.name: "ascending", f"-{key.name}": "descending"}.get(sort, "none")
     return f"/?{urlencode({**kept, 'sort': target})}", state

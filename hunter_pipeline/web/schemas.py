@@ -1,16 +1,19 @@
 """The shapes of the API's answers, as the OpenAPI document shows them.
 
-Belongs here: field names, types and what they mean. Does not belong here: where the values come from.
+Belongs here: field names, types and what they mean; those of a lead and of a referral are the declared columns.
+Does not belong here: where the values come from.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ReferralTypeName = Literal["co-sell", "marketplace", "solution-provider"]
+from hunter_pipeline.readers.lead_columns import Lead
+from hunter_pipeline.readers.referral_columns import Referral
 
 
 class Problem(BaseModel):
@@ -50,33 +53,6 @@ class SyncConflict(Problem):
     status_url: str
 
 
-class Lead(BaseModel):
-    """A company domain with at least one referral. Without a score yet, the fields of the score are null."""
-
-    domain: str
-    company_name: str | None
-    referral_type: ReferralTypeName | None = Field(description="Best type of its referrals; null: it cannot be told")
-    score: int | None = Field(description="Readiness, 0 to 100")
-    segment: str | None
-    reason: str | None = Field(description="Why, in one sentence")
-    category: str | None = Field(description="P1 (best) to P6")
-    category_label: str | None
-    priority_score: int | None = Field(description="1 (best) to 7")
-    technical_heat: str | None
-    commercial_segment: str | None
-    commercial_heat: str | None
-    provider: str | None = Field(description="Mailbox provider")
-    azure_tenant_id: str | None
-    referrals: int
-    open_referrals: int
-    deal_value: float | None = Field(description="Sum over the open referrals; null: none, or several currencies")
-    currency: str | None = Field(description="ISO 4217 code of the deal value")
-    currencies: list[str]
-    expires_at: datetime | None = Field(description="Earliest expiry of an open referral")
-    last_synced_at: datetime | None = Field(description="When one of its referrals last changed here")
-    scored_at: datetime | None
-
-
 class LeadPage(BaseModel):
     """A page of the lead list."""
 
@@ -103,31 +79,6 @@ class Signals(BaseModel):
     scanned_at: datetime
     retry_at: datetime | None
     run_id: str
-
-
-class Referral(BaseModel):
-    """A referral as tracked."""
-
-    referral_id: str
-    referral_type: ReferralTypeName | None
-    company_name: str | None
-    domain: str | None
-    azure_tenant_id: str | None
-    status: str
-    substatus: str | None
-    is_open: bool
-    qualification: str | None
-    deal_type: str | None
-    direction: str | None
-    deal_value: float | None
-    currency: str | None
-    engagement_id: str | None
-    expires_at: datetime | None
-    source_created_at: datetime | None
-    source_updated_at: datetime | None
-    synced_at: datetime
-    created_at: datetime
-    updated_at: datetime
 
 
 class ScoreChange(BaseModel):
@@ -165,15 +116,16 @@ class SignalChange(BaseModel):
     run_id: str
 
 
+@dataclass(frozen=True)
 class LeadDetail(Lead):
     """A lead with all that explains it."""
 
-    breakdown: list[Part] = Field(description="The points add up to the score")
+    breakdown: Annotated[list[Part], Field(description="The points add up to the score")]
     signals: Signals | None
     registration: Registration | None
-    referral_list: list[Referral] = Field(description="Its referrals, open ones first, at most 200")
-    history: list[ScoreChange] = Field(description="Changes of its score, newest first, at most 50")
-    signal_changes: list[SignalChange] = Field(description="Changes of its signals, newest first, at most 50")
+    referral_list: Annotated[list[Referral], Field(description="Its referrals, open ones first, at most 200")]
+    history: Annotated[list[ScoreChange], Field(description="Changes of its score, newest first, at most 50")]
+    signal_changes: Annotated[list[SignalChange], Field(description="Changes of its signals, newest first, at most 50")]
 
 
 class ReferralPage(BaseModel):

@@ -1,4 +1,4 @@
-"""How values read on a page: times, money, badges, signals.
+"""How values read on a page: times, money, signals.
 
 Belongs here: pure functions from a value to a text. Does not belong here: markup, which the templates add. Every
 text from a payload goes through the templates' escaping; nothing here marks anything as safe.
@@ -11,19 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-
-BADGES = {"co-sell": "Co-sell", "marketplace": "Marketplace", "solution-provider": "SP"}
-"""What the Referral column shows; `-` when the type cannot be told."""
-
-STAGE_TITLES = {
-    "partner_center_referrals_raw": "Fetched from Partner Center",
-    "normalized_domains": "Company domain decided",
-    "partner_center_referrals": "Life cycle tracked",
-    "raw_leads": "Lead made",
-    "companies": "Company joined",
-    "domain_signals": "Domain scanned",
-    "lead_scores": "Score given",
-}
 
 _STATES = {
     "present": "present",
@@ -46,11 +33,6 @@ _UNITS = (
     ("hour", 3600, 1),
     ("minute", 60, 1),
 )
-
-
-def badge(referral_type: str | None) -> str:
-    """The badge of a referral type."""
-    return BADGES.get(referral_type or "", "-")
 
 
 def moment(value: datetime | None) -> str:

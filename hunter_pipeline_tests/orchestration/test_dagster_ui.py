@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import requests
 
-from hunter_pipeline.pipeline.lineage import STAGES
 from hunter_pipeline.store.embedded.users import embedded_status
+from hunter_pipeline.vocabulary import STAGES
 from hunter_pipeline_tests.web.serving import free_port
 
 START_SECONDS = 120
@@ -140,7 +140,7 @@ def product() -> Iterator[DagsterUi]:
 
 
 def test_materializing_all_over_three_days_is_one_run_for_the_range_and_one_for_the_rest(product: DagsterUi):
-    runs = product.backfill(STAGES, ["2026-10-01", "2026-10-02", "2026-10-03"])
+    runs = product.backfill(tuple(STAGES), ["2026-10-01", "2026-10-02", "2026-10-03"])
     assert [run["status"] for run in runs] == ["SUCCESS", "SUCCESS"]
     ranged = [run for run in runs if {"key": "dagster/asset_partition_range_end", "value": "2026-10-03"} in run["tags"]]
     assert len(ranged) == 1
@@ -151,7 +151,7 @@ def test_materializing_all_over_three_days_is_one_run_for_the_range_and_one_for_
 
 def test_one_referral_shows_its_story_as_a_partition(product: DagsterUi):
     if not product.materializations("lead_scores"):
-        product.backfill(STAGES, ["2026-10-01", "2026-10-02", "2026-10-03"])
+        product.backfill(tuple(STAGES), ["2026-10-01", "2026-10-02", "2026-10-03"])
     referral = "FLAT-2026-0105"
 
     def told() -> str | None:

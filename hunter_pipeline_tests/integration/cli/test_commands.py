@@ -68,7 +68,7 @@ def test_the_demo_ends_well_twice_and_the_second_time_nothing_is_new():
     with TemporaryDirectory(prefix="hunter-demo-", ignore_cleanup_errors=True) as folder:
         first = run(Path(folder), "demo")
         assert first.returncode == 0, first.stderr
-        for column in ("Company", "Domain", "Provider", "Segment", "Score", "Priority", "Referral", "Reason"):
+        for column in ("Company", "Domain", "Provider", "Segment", "Score", "Category", "Referral", "Reason"):
             assert column in first.stdout
         assert "55  fetched (54 new or changed)" in first.stdout
         assert "42  = with a lead" in first.stdout

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hunter_pipeline.pipeline.lineage import STAGES
 from hunter_pipeline.quality.gates import GATES, Books, Gate, gates_of, judge_books
+from hunter_pipeline.vocabulary import STAGES
 
 GATE = Gate("stage", "name", "Everything fetched is tracked or failed.", "fetched", ("tracked", "failed"), "lost", "")
 BEFORE = datetime(2026, 11, 24, tzinfo=UTC)

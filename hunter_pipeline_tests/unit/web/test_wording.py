@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from hunter_pipeline.scan.scan import derive_signals
-from hunter_pipeline.web.wording import badge, deal, distance, expires_soon, expiry, moment, money, signal_rows
+from hunter_pipeline.vocabulary import badge
+from hunter_pipeline.web.wording import deal, distance, expires_soon, expiry, moment, money, signal_rows
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 

@@ -1,0 +1,135 @@
+"""The columns of a lead: each declared once, and where it is shown.
+
+Belongs here: what the lead list, the lead's page, the API, the exports and `hunter leads` say of a lead. Does not
+belong here: which leads (`lead_list`). The SQL speaks of `companies` c, `lead_scores` s and, in an aggregate, of the
+lead's rows of `partner_center_referrals` t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from hunter_pipeline.readers.columns import Amount, Column, Sort, chosen, declared_columns
+from hunter_pipeline.vocabulary import ReferralType
+
+TYPE_BEFORE_SCORING = """(SELECT t.referral_type FROM partner_center_referrals t
+    WHERE t.domain = c.domain AND t.referral_type IS NOT NULL ORDER BY t.is_open DESC, t.referral_type LIMIT 1)"""
+"""Type of a lead that has no score yet: that of an open referral before a closed one."""
+
+_DEALS = "FILTER (WHERE t.is_open AND t.deal_value IS NOT NULL)"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A company domain with at least one referral. Without a score yet, the fields of the score are null."""
+
+    domain: Annotated[str, Column("Domain", "c.domain", kind="domain", sort=Sort("domain"))]
+    company_name: Annotated[
+        str | None, Column("Company", "c.canonical_name", sort=Sort("company", sql="lower(c.canonical_name)"))
+    ]
+    referral_type: Annotated[
+        ReferralType | None,
+        Column(
+            "Referral",
+            f"CASE WHEN s.domain IS NOT NULL THEN s.referral_type ELSE {TYPE_BEFORE_SCORING} END",
+            "Best type of its referrals; null: it cannot be told",
+            kind="referral_type",
+        ),
+    ]
+    category: Annotated[str | None, Column("Category", "s.category", "P1 (best) to P6", kind="category")]
+    category_label: Annotated[str | None, Column("Category in words", "s.category_label")]
+    score: Annotated[
+        int | None,
+        Column("Score", "s.score", "Readiness, 0 to 100", kind="score", sort=Sort("score", largest_first=True)),
+    ]
+    segment: Annotated[str | None, Column("Segment", "s.segment", kind="segment")]
+    reason: Annotated[str | None, Column("Reason", "s.reason", "Why, in one sentence")]
+    provider: Annotated[str | None, Column("Provider", "c.provider", "Mailbox provider")]
+    priority_score: Annotated[int | None, Column("Priority", "s.priority_score", "1 (best) to 7", kind="number")]
+    technical_heat: Annotated[str | None, Column("Technical heat", "s.technical_heat")]
+    commercial_segment: Annotated[str | None, Column("Commercial segment", "s.commercial_segment")]
+    commercial_heat: Annotated[str | None, Column("Commercial heat", "s.commercial_heat")]
+    referrals: Annotated[int, Column("Referrals", "count(*)", kind="number", added_up=True)]
+    open_referrals: Annotated[
+        int, Column("Open referrals", "count(*) FILTER (WHERE t.is_open)", kind="number", added_up=True)
+    ]
+    deal_value: Annotated[
+        Amount | None,
+        Column(
+            "Deal value",
+            f"CASE WHEN min(coalesce(t.currency, '')) {_DEALS} = max(coalesce(t.currency, '')) {_DEALS}"
+            f" THEN sum(t.deal_value) {_DEALS} END",
+            "Sum over the open referrals; null: none, or several currencies",
+            kind="money",
+            sort=Sort("deal_value", largest_first=True),
+            added_up=True,
+        ),
+    ]
+    currency: Annotated[
+        str | None,
+        Column(
+            "Currency",
+            f"CASE WHEN min(t.currency) {_DEALS} = max(t.currency) {_DEALS} THEN min(t.currency) {_DEALS} END",
+            "ISO 4217 code of the deal value",
+            added_up=True,
+        ),
+    ]
+    currencies: Annotated[
+        tuple[str, ...],
+        Column(
+            "Currencies",
+            f"coalesce(array_remove(array_agg(DISTINCT t.currency) {_DEALS}, NULL), '{{}}')",
+            added_up=True,
+        ),
+    ]
+    expires_at: Annotated[
+        datetime | None,
+        Column(
+            "Expires",
+            "min(t.expires_at) FILTER (WHERE t.is_open)",
+            "Earliest expiry of an open referral",
+            kind="expiry",
+            sort=Sort("expires"),
+            added_up=True,
+        ),
+    ]
+    last_synced_at: Annotated[
+        datetime | None,
+        Column(
+            "Last synced",
+            "max(t.synced_at)",
+            "When one of its referrals last changed here",
+            kind="moment",
+            sort=Sort("synced", largest_first=True),
+            added_up=True,
+        ),
+    ]
+    azure_tenant_id: Annotated[str | None, Column("Declared Azure tenant", "c.azure_tenant_id", kind="id")]
+    scored_at: Annotated[datetime | None, Column("Scored", "s.scored_at", kind="moment")]
+
+
+COLUMNS = declared_columns(Lead)
+
+LISTED = chosen(
+    COLUMNS,
+    *("company_name", "domain", "provider", "segment", "score", "category", "referral_type"),
+    *("deal_value", "expires_at", "last_synced_at"),
+)
+"""Columns of the list's page, in order."""
+
+FACTS = chosen(
+    COLUMNS,
+    *("score", "category_label", "provider", "deal_value", "open_referrals", "expires_at", "azure_tenant_id"),
+    "last_synced_at",
+)
+"""What stands at the head of a lead's page."""
+
+PRINTED = chosen(
+    COLUMNS, "company_name", "domain", "provider", "segment", "score", "category", "referral_type", "reason"
+)
+"""Columns of the terminal table, in order."""
+
+EXPORTED = tuple(column for column in COLUMNS if column.name not in {"currencies", "scored_at"})
+"""Columns of CSV and Excel, in order."""
