@@ -40,7 +40,7 @@ browser: ## Install a Chromium for the page tests where there is none
 
 lock: $(INSTALLED) ## Choose the newest versions that fit and write requirements.lock
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --extra dev --generate-hashes \
+	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --extra dev --extra sandbox --generate-hashes \
 	  --upgrade --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 
 clean: ## Remove the virtual environment and caches; .hunter (the data) stays

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlalchemy import text
@@ -20,10 +21,12 @@ from hunter_pipeline.cli.show import print_leads
 from hunter_pipeline.cli.sign_in import sign_in
 from hunter_pipeline.cli.sync import show_books, sync_now
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
-from hunter_pipeline.sandbox.sandbox import Ports, Sandbox
 from hunter_pipeline.services import make_sign_in
-from hunter_pipeline.settings import load_settings
+from hunter_pipeline.settings import SettingsError, load_settings
 from hunter_pipeline.store.database import open_database
+
+if TYPE_CHECKING:
+    from hunter_pipeline.sandbox.sandbox import Sandbox
 
 BEST_REFERRAL = """
 SELECT l.external_id FROM raw_leads l JOIN lead_scores s USING (domain)
@@ -78,7 +81,7 @@ def sandbox(
     hunter login, hunter sync, hunter leads, hunter dev.
     """
     settings = ready()
-    world = Sandbox(directory=settings.home / "sandbox", ports=Ports(https=port, dns=dns_port))
+    world = _make_sandbox(settings.home / "sandbox", port, dns_port)
     with _explain_ports(port, dns_port), world:
         if as_json:
             print_json(world.environment)
@@ -109,7 +112,7 @@ def sandbox_settings() -> Iterator[Sandbox]:
     ):
         if secret is not None:
             kept[name] = secret.get_secret_value()
-    world = Sandbox(directory=settings.home / "sandbox")
+    world = _make_sandbox(settings.home / "sandbox")
     with world:
         before = dict(os.environ)
         for name in [name for name in os.environ if name.startswith("HUNTER_")]:
@@ -130,3 +133,17 @@ def _explain_ports(https: int, dns: int) -> Iterator[None]:
         raise OSError(
             f"port {https} or {dns} is taken ({error.strerror}); choose others with --port and --dns-port"
         ) from error
+
+
+def _make_sandbox(directory: Path, https: int = 0, dns: int = 0) -> Sandbox:
+    """A sandbox that is not started yet; its packages are an extra, which production does without.
+
+    :raises SettingsError: they are not installed.
+    """
+    try:
+        from hunter_pipeline.sandbox.sandbox import Ports, Sandbox
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"the sandbox needs the package {error.name}; install it with: pip install 'hunter-pipeline[sandbox]'"
+        ) from None
+    return Sandbox(directory=directory, ports=Ports(https=https, dns=dns))

@@ -2,11 +2,11 @@
 
 Pure: the same text and the same list files always give the same answer, and no name is ever looked up.
 Hosts are read by ada (the WHATWG URL standard, UTS 46), because urllib accepts hosts that no browser would.
-Suffixes come from `publicsuffixlist`: it ships a list that is released almost daily and passes all 78 test
-vectors of the list; tldextract, fed with the same file, misses the default rule and leaves the file open.
-What is a company follows the ICANN section of that list; its private section names hosts that many tenants share.
+What is a company follows the ICANN section of the suffix list (`suffixes`); its private section names hosts that many
+tenants share.
 """
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ from typing import Literal, NamedTuple
 
 from ada_url import URL, idna_to_unicode
 from email_validator import EmailNotValidError, validate_email
-from publicsuffixlist import PublicSuffixList
 
-NORMALIZER_VERSION: str = "1"
-"""Raised by hand whenever the same text may now give another domain or reason: a changed rule here, a changed list
-file, or a newer suffix list. Referrals decided under another version are decided again."""
+from hunter_pipeline.suffixes import PublicSuffixes, list_version
+
+RULES_VERSION: str = "2"
+"""Raised by hand whenever a changed rule in this module may give the same text another domain or reason."""
 
 MAX_CELL_LENGTH = 2_000
 """Characters of one cell that are read; what follows is ignored."""
@@ -81,6 +81,7 @@ class DomainDecision:
     attempts: tuple[Attempt, ...]
 
 
+_FOLDER = resources.files("hunter_pipeline.domains")
 # Characters that separate several values in one cell. Angle brackets and quotes surround addresses ("Name" <a@b>).
 _SEPARATORS = re.compile(r"""[\s,;|，；、<>"“”„«»]+""")
 _EDGE_PUNCTUATION = "'’‘`()[]{}.:!?*_~…"
@@ -144,15 +145,16 @@ def domain_from_email(text: str) -> Verdict:
     return _first(_judge(_host_of_address(address), "email") for address in addresses)
 
 
-def registrable_domain(host: str) -> Verdict:
-    """The domain that somebody registered for `host`: one label below its public suffix.
+@cache
+def normalizer_version() -> str:
+    """The version under which texts are decided now: that of the rules, and a hash of every list they read.
 
-    `host` may be in any case, in Unicode or A-label form, with a trailing dot. Public suffixes are the ICANN section
-    of the Public Suffix List (https://publicsuffix.org/list/) with its default rule, and `registry_suffixes.txt`.
-    No list of refused names is applied. Reasons: `not_a_host`, `ip_address`, `single_label`, `public_suffix`.
+    Referrals decided under another version are decided again.
     """
-    found = _canonical_host(host)
-    return _registrable(found) if isinstance(found, str) else found
+    lists = hashlib.sha256(list_version().encode())
+    for name in sorted(entry.name for entry in _FOLDER.iterdir() if entry.name.endswith(".txt")):
+        lists.update(name.encode() + b"\0" + _FOLDER.joinpath(name).read_bytes())
+    return f"{RULES_VERSION}-{lists.hexdigest()[:8]}"
 
 
 def _cells(websites: Sequence[tuple[str, str]], emails: Sequence[tuple[str, str]]) -> Iterator[tuple[Kind, str, str]]:
@@ -254,8 +256,11 @@ def _checked(hostname: str) -> str | Verdict:
 def _registrable(host: str) -> Verdict:
     if "." not in host:
         return Verdict(None, SkipReason.single_label)
-    domain = _suffixes().privatesuffix(host)
-    return Verdict(domain, None) if domain else Verdict(None, SkipReason.public_suffix)
+    domain = _suffixes().registrable(host)
+    if domain is not None:
+        return Verdict(domain, None)
+    listed = _suffixes().suffix(host) is not None
+    return Verdict(None, SkipReason.public_suffix if listed else SkipReason.reserved_or_invalid)
 
 
 def _judge(host: str | Verdict, kind: Kind) -> Verdict:
@@ -265,7 +270,7 @@ def _judge(host: str | Verdict, kind: Kind) -> Verdict:
     verdict = _registrable(host)
     if verdict.reason is SkipReason.single_label:
         return verdict
-    if _listed(host, "reserved_names") or _suffixes().publicsuffix(host, accept_unknown=False) is None:
+    if _listed(host, "reserved_names"):
         return Verdict(None, SkipReason.reserved_or_invalid)
     if verdict.domain is None:
         return verdict
@@ -287,8 +292,8 @@ def _below_private_suffix(host: str) -> bool:
 
     The suffix itself is left alone: it is its operator's, who may be a customer.
     """
-    shared = _all_suffixes().publicsuffix(host)
-    return shared != host and shared != _suffixes().publicsuffix(host)
+    shared = _suffixes().suffix(host, private=True)
+    return shared != host and shared != _suffixes().suffix(host)
 
 
 def _listed(host: str, name: str) -> bool:
@@ -299,19 +304,10 @@ def _listed(host: str, name: str) -> bool:
 
 @cache
 def _list(name: str) -> frozenset[str]:
-    text = resources.files("hunter_pipeline.domains").joinpath(f"{name}.txt").read_text(encoding="utf-8")
+    text = _FOLDER.joinpath(f"{name}.txt").read_text(encoding="utf-8")
     return frozenset(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
 @cache
-def _suffixes() -> PublicSuffixList:
-    """ICANN section of the suffix list, and the registries of the private section."""
-    text = resources.files("publicsuffixlist").joinpath("public_suffix_list.dat").read_text(encoding="utf-8")
-    icann, end, _ = text.partition("// ===END ICANN DOMAINS===")
-    assert end, "the suffix list has no end mark of its ICANN section"
-    return PublicSuffixList([*icann.splitlines(), *sorted(_list("registry_suffixes"))])
-
-
-@cache
-def _all_suffixes() -> PublicSuffixList:
-    return PublicSuffixList()
+def _suffixes() -> PublicSuffixes:
+    return PublicSuffixes(_list("registry_suffixes"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from hunter_pipeline.domains.normalize import NORMALIZER_VERSION, DomainDecision, decide_domain
+from hunter_pipeline.domains.normalize import DomainDecision, decide_domain, normalizer_version
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
@@ -21,7 +21,13 @@ from hunter_pipeline.store.tables import normalized_domains
 from hunter_pipeline.store.upsert import upsert
 
 STAGE = "normalized_domains"
-CODE_VERSION = f"{REFERRAL_VERSION}.{NORMALIZER_VERSION}"
+
+
+def code_version() -> str:
+    """The version of everything that decides a domain: how the payload is read, the rules and their lists."""
+    return f"{REFERRAL_VERSION}.{normalizer_version()}"
+
+
 """A decision rests on how the payload is read and on how the domain is cut: either change decides anew."""
 
 PENDING = """
@@ -46,11 +52,11 @@ def normalize_domains(context: StageContext) -> StageReport:
     reasons: dict[str, int] = {}
     sources: dict[str, int] = {}
     with context.stage() as connection:
-        for batch in context.batches(connection, PENDING, stage=STAGE, version=CODE_VERSION):
+        for batch in context.batches(connection, PENDING, stage=STAGE, version=code_version()):
             rows, failures = _decide(context, batch)
             written, refused = _write(connection, rows)
             failures += refused
-            record_failures(connection, context, STAGE, CODE_VERSION, failures)
+            record_failures(connection, context, STAGE, code_version(), failures)
             resolve_failures(connection, context, STAGE, [row["referral_id"] for row in written])
             record_lineage(connection, [_lineage(context, row) for row in written])
             connection.commit()
@@ -83,7 +89,7 @@ def _decide(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict
                 "raw_text": decision.raw,
                 "skip_reason": decision.skip_reason and decision.skip_reason.value,
                 "attempts": _attempts(decision),
-                "code_version": CODE_VERSION,
+                "code_version": code_version(),
                 "run_id": context.run_id,
                 "decided_at": context.clock(),
             }
@@ -126,7 +132,7 @@ def _lineage(context: StageContext, row: Mapping[str, Any]) -> dict[str, Any]:
         "input": tried or "no website and no customer e-mail in the payload",
         "decision": decision,
         "row_key": row["referral_id"],
-        "code_version": CODE_VERSION,
+        "code_version": code_version(),
         "run_id": context.run_id,
         "recorded_at": row["decided_at"],
     }

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import yaml
-from publicsuffixlist import PublicSuffixList
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from hunter_pipeline.scan.dns import Replies
 from hunter_pipeline.scan.mx import Mx
+from hunter_pipeline.suffixes import PublicSuffixes
 
 Provider = Literal["M365", "Google", "Yandex", "Zoho", "Amazon", "SendGrid", "Mailgun", "Hosting", "Local", "Unknown"]
 Confidence = Literal["high", "medium", "low", "none"]
@@ -266,13 +266,13 @@ def evidence_is_open(mx: Mx, domain: str, rules: Catalogue) -> bool:
 
 @lru_cache(maxsize=4096)
 def registrable(host: str) -> str:
-    """The registrable domain of a host by the public suffix list (ICANN section), or the host itself."""
-    return _suffix_list().privatesuffix(host) or host
+    """The registrable domain of a host by the public suffix list (ICANN section), else its last two labels."""
+    return _public_suffixes().registrable(host) or ".".join(host.split(".")[-2:])
 
 
 @cache
-def _suffix_list() -> PublicSuffixList:
-    return PublicSuffixList(only_icann=True)
+def _public_suffixes() -> PublicSuffixes:
+    return PublicSuffixes()
 
 
 @dataclass(frozen=True)

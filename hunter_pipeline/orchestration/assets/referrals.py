@@ -65,7 +65,7 @@ def partner_center_referrals_raw(
     group_name=GROUP,
     kinds={"python", "postgres"},
     owners=OWNERS,
-    code_version=normalize.CODE_VERSION,
+    code_version=normalize.code_version(),
     metadata=table_metadata(tables.normalized_domains),
     tags=PERSONAL_DATA,
     check_specs=gate_specs("normalized_domains"),

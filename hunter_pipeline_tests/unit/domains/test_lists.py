@@ -6,7 +6,7 @@ import pytest
 from ada_url import idna_to_ascii
 from publicsuffixlist import PublicSuffixList
 
-from hunter_pipeline.domains.normalize import SkipReason, domain_from_email, domain_from_website, registrable_domain
+from hunter_pipeline.domains.normalize import SkipReason, domain_from_email, domain_from_website
 
 FILES = [
     "consumer_providers",
@@ -81,4 +81,4 @@ def test_every_international_suffix_is_known_in_its_ascii_form():
     assert len(suffixes) > 50
     for suffix in suffixes:
         ascii_form = idna_to_ascii(suffix).decode()
-        assert registrable_domain(f"www.acme.{suffix}").domain == f"acme.{ascii_form}"
+        assert domain_from_website(f"www.acme.{suffix}").domain == f"acme.{ascii_form}"

@@ -1,13 +1,8 @@
-"""The company domain of website and e-mail cells: clean-up, refusals, and which cell wins.
-
-The suffix vectors are those of the Public Suffix List (CC0), as the package `publicsuffixlist` ships them.
-"""
+"""The company domain of website and e-mail cells: clean-up, refusals, and which cell wins."""
 
 import re
-from importlib import resources
 
 import pytest
-from ada_url import idna_to_ascii
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,26 +14,7 @@ from hunter_pipeline.domains.normalize import (
     decide_domain,
     domain_from_email,
     domain_from_website,
-    registrable_domain,
 )
-
-
-def psl_vectors() -> list[tuple[str | None, str | None]]:
-    text = resources.files("publicsuffixlist").joinpath("test_psl.txt").read_text(encoding="utf-8")
-    pairs = re.findall(r"^checkPublicSuffix\((null|'[^']*'), (null|'[^']*')\);", text, re.MULTILINE)
-    return [tuple(None if part == "null" else part.strip("'") for part in pair) for pair in pairs]
-
-
-def test_the_suffix_list_has_the_78_vectors_that_we_claim_to_pass():
-    assert len(psl_vectors()) == 78
-
-
-@pytest.mark.parametrize(("host", "registrable"), psl_vectors())
-def test_a_vector_of_the_public_suffix_list_gives_its_registrable_domain(host: str | None, registrable: str | None):
-    expected = idna_to_ascii(registrable).decode() if registrable else None
-    # The vectors read a leading dot as no name at all; in a cell it is clutter.
-    assert registrable_domain(host or "").domain == expected
-
 
 WEBSITES = {
     "a plain host": ("acme.com", "acme.com"),
@@ -290,7 +266,7 @@ def test_any_text_gives_a_registrable_domain_that_gives_itself_or_a_reason(cell:
         assert (verdict.domain is None) != (verdict.reason is None)
         if verdict.domain is not None:
             assert re.fullmatch(r"[a-z0-9.-]{3,253}", verdict.domain)
-            assert registrable_domain(verdict.domain) == verdict
+            assert domain_from_website(verdict.domain) == verdict
             assert domain_from_email(f"ali@{verdict.domain}") == verdict
     website = domain_from_website(cell)
     if website.domain is not None:
