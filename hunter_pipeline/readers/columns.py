@@ -14,7 +14,6 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import GetJsonSchemaHandler, PlainSerializer
-from pydantic_core import CoreSchema
 
 Kind = Literal[
     "text",
@@ -68,7 +67,7 @@ class Column:
     sort: Sort | None = None
     added_up: bool = False
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The help text as the description in the OpenAPI document."""
         described = dict(handler(schema))
         return {**described, "description": self.help} if self.help else described
