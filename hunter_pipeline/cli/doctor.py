@@ -100,7 +100,7 @@ def examine(now: datetime) -> Iterator[Finding]:
     database = _guarded("database", lambda: _database(settings))
     yield database
     if database.state == "problem":
-        for check in ("tables", "sign-in", "API", "daemon", "schedule", "last sync"):
+        for check in ("tables", "sign-in", "API", "Dagster's tables", "daemon", "schedule", "last sync"):
             yield Finding(check, "left out", "needs the database")
         return
     tables = _guarded("tables", lambda: _tables(settings))
@@ -108,11 +108,7 @@ def examine(now: datetime) -> Iterator[Finding]:
     engine = make_engine(urls_of(settings).hunter)
     try:
         yield from _partner_center(settings, engine, now, tables.state == "ok")
-        from hunter_pipeline.orchestration.instance_state import read_instance  # imports Dagster, which takes seconds
-
-        instance = read_instance(settings, SCHEDULE)
-        yield _daemon(instance)
-        yield _schedule(instance)
+        yield from _dagster(settings)
         if tables.state == "ok":
             yield _guarded("last sync", lambda: _recency(settings, engine, now))
     finally:
@@ -221,6 +217,23 @@ def _partner_center(settings: Settings, engine: Engine, now: datetime, tables: b
         yield Finding("API", "left out", "needs the sign-in")
     else:
         yield _guarded("API", api)
+
+
+def _dagster(settings: Settings) -> Iterator[Finding]:
+    # Imported here: Dagster takes seconds.
+    from hunter_pipeline.orchestration.instance_state import read_instance
+    from hunter_pipeline.orchestration.storage_tables import describe_tables, tables_state
+
+    url = urls_of(settings).dagster
+    state = tables_state(url)
+    yield Finding("Dagster's tables", "ok" if state == "complete" else "warning", describe_tables(url, state))
+    if state != "complete":
+        for check in ("daemon", "schedule"):
+            yield Finding(check, "left out", "needs Dagster's tables")
+        return
+    instance = read_instance(settings, SCHEDULE)
+    yield _daemon(instance)
+    yield _schedule(instance)
 
 
 def _daemon(instance: InstanceState) -> Finding:

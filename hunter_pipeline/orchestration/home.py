@@ -32,7 +32,10 @@ def prepare_dagster_home(settings: Settings) -> Path:
         content = packaged_file(name).read_text("utf-8")
         target = home / name
         if not target.exists() or target.read_text("utf-8") != content:
-            target.write_text(content, "utf-8")
+            # Moved into place, so that another process never reads half of it, nor the next start after a kill.
+            new = target.with_suffix(f".{os.getpid()}.new")
+            new.write_text(content, "utf-8")
+            new.replace(target)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 

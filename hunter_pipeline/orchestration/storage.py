@@ -1,8 +1,8 @@
 """Dagster's own storage: its PostgreSQL storage, on the server that Hunter uses.
 
-Belongs here: finding the database and the two switches that keep a run over many day partitions fast. Does
-not belong here: anything of Hunter's own tables. `dagster.yaml` names the class, so every Dagster process
-(web server, daemon, code server, run worker) starts or joins the embedded server by itself.
+Belongs here: finding the database and the two switches that keep a run over many day partitions fast. Does not belong
+here: how its tables are made (`storage_tables`), anything of Hunter's own tables. `dagster.yaml` names the class, so
+every Dagster process (web server, daemon, code server, run worker) starts or joins the embedded server by itself.
 """
 
 from __future__ import annotations
@@ -13,13 +13,50 @@ from typing import Any
 from dagster._config import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
+from dagster_postgres.schedule_storage import PostgresScheduleStorage
+from sqlalchemy import Engine
 
+from hunter_pipeline.orchestration.storage_tables import ensure_tables
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import urls_of
 
 
+class _Discreet:
+    """Keeps the values of statements, which may be personal data, out of the texts of database errors."""
+
+    _engine: Engine
+
+    def __init__(self, postgres_url: str) -> None:
+        super().__init__(postgres_url, False)  # type: ignore[call-arg]
+        self._engine.hide_parameters = True
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        super().optimize_for_webserver(statement_timeout, pool_recycle, max_overflow)  # type: ignore[misc]
+        self._engine.hide_parameters = True
+
+
+class _RunStorage(_Discreet, PostgresRunStorage):
+    pass
+
+
+class _EventLogStorage(_Discreet, PostgresEventLogStorage):
+    pass
+
+
+class _ScheduleStorage(_Discreet, PostgresScheduleStorage):
+    pass
+
+
 class HunterStorage(DagsterPostgresStorage):
     """Dagster's PostgreSQL storage at the address that Hunter's settings give."""
+
+    def __init__(self, url: str, inst_data: ConfigurableClassData | None) -> None:
+        super().__init__(url, should_autocreate_tables=False, inst_data=inst_data)
+        self._run_storage = _RunStorage(url)
+        self._event_log_storage = _EventLogStorage(url)
+        self._schedule_storage = _ScheduleStorage(url)
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -34,7 +71,9 @@ class HunterStorage(DagsterPostgresStorage):
         :raises DatabaseUnavailable: the server in `HUNTER_DATABASE_URL` does not answer.
         """
         tune_event_log()
-        return cls(postgres_url=urls_of(load_settings()).dagster, inst_data=inst_data)
+        url = urls_of(load_settings()).dagster
+        ensure_tables(url)
+        return cls(url, inst_data)
 
 
 def tune_event_log() -> None:

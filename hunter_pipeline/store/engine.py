@@ -159,13 +159,13 @@ def connect_or_explain(engine: Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
     except OperationalError as error:
-        raise DatabaseUnavailable(_explanation(engine.url, error, HUNTER_SETTING)) from error
+        raise DatabaseUnavailable(explain(engine.url, error, HUNTER_SETTING)) from error
     with connection:
         try:
             yield connection
         except DBAPIError as error:
             if error.connection_invalidated:
-                raise DatabaseUnavailable(_explanation(engine.url, error, HUNTER_SETTING)) from error
+                raise DatabaseUnavailable(explain(engine.url, error, HUNTER_SETTING)) from error
             raise
 
 
@@ -184,7 +184,14 @@ def _use_utc(connection: Any, _record: object) -> None:
     connection.commit()
 
 
-def _explanation(url: URL, error: DBAPIError, setting: str) -> str:
+def explain(url: URL, error: DBAPIError, setting: str) -> str:
+    """Return what went wrong with a database and what to do, in one line without password or values of a statement.
+
+    Args:
+        url: address of the database.
+        error: what SQLAlchemy raised.
+        setting: the variable that the address comes from.
+    """
     lines = str(error.orig).strip().splitlines() or ["no reason given"]
     # psycopg2 puts the address in front, which the text has already.
     reason = lines[0].rpartition(" failed: ")[2].removeprefix("FATAL:").strip().rstrip(".")
@@ -218,7 +225,7 @@ def _ensure_database(url: URL, setting: str) -> None:
                 refused = _try_connect(url)
             break
     if refused is not None:
-        raise DatabaseUnavailable(_explanation(url, refused, setting)) from refused
+        raise DatabaseUnavailable(explain(url, refused, setting)) from refused
 
 
 def _try_connect(url: URL) -> OperationalError | None:
@@ -256,7 +263,7 @@ def _create_when_missing(administrative: URL, name: str, setting: str) -> bool:
                 f"The database {name} is missing on {describe(_render(administrative))} and may not be created. "
                 f"Have an administrator run: {statement} OWNER {_quoted(administrative.username or 'role')};"
             ) from error
-        raise DatabaseUnavailable(_explanation(administrative, error, setting)) from error
+        raise DatabaseUnavailable(explain(administrative, error, setting)) from error
     finally:
         engine.dispose()
 

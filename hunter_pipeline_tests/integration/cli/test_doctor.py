@@ -90,7 +90,7 @@ def test_a_machine_that_is_ready_has_no_problem(
     assert ended.status == 0
     found = {finding["check"]: finding["state"] for finding in ended.json()}
     assert found == dict.fromkeys(
-        ("settings", "scoring rules", "DNS", "database", "tables", "sign-in", "API", "daemon"), "ok"
+        ("settings", "scoring rules", "DNS", "database", "tables", "sign-in", "API", "Dagster's tables", "daemon"), "ok"
     ) | {"schedule": "warning", "last sync": "warning"}
 
 
@@ -141,6 +141,20 @@ def test_tables_of_an_older_version_name_the_upgrade(world: Sandbox, database_ur
     engine.dispose()
     tables = findings()["tables"]
     assert (tables.state, "hunter db upgrade" in tables.detail) == ("problem", True)
+
+
+def test_tables_of_dagster_that_are_not_there_or_half_made_are_told(world: Sandbox, empty_database_url: str):
+    found = findings()
+    assert (found["Dagster's tables"].state, "not made yet" in found["Dagster's tables"].detail) == ("warning", True)
+    assert (found["daemon"].state, found["schedule"].state) == ("left out", "left out")
+    engine = create_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE runs (id bigint)")
+    engine.dispose()
+    assert "half made" in findings()["Dagster's tables"].detail
+    with dg.DagsterInstance.get():
+        pass
+    assert states()["Dagster's tables"] == "ok"
 
 
 def test_nobody_signed_in_is_a_problem_and_the_api_is_not_asked(world: Sandbox):
