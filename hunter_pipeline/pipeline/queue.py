@@ -1,0 +1,133 @@
+"""What a stage has to look at: what was marked for it, or everything when its rules are others than last time.
+
+Belongs here: taking marks and clearing them in the transaction of the work, so that a killed run leaves them, and
+the totals that a stage reports. Does not belong here: marking, which triggers of the tables do (`store.queue_tables`),
+and the question whether an item needs anything, which stays with the stage: a mark only says where to look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from hunter_pipeline.pipeline.context import StageContext
+
+Totals = Mapping[str, Any]
+
+
+@dataclass
+class Queue:
+    """The work of one stage in one run, on the connection that holds the stage lock.
+
+    :param stage: name of the stage.
+    :param version: version of the rules that decide; another one than last time has everything looked at.
+    """
+
+    context: StageContext
+    connection: Connection
+    stage: str
+    version: str
+    looked_at: int = 0
+
+    def items(self, everything: str, limit: int, *, keep: bool = False) -> Iterator[list[str]]:
+        """What there is to look at, at most `limit` items at a time; each time ends with a commit.
+
+        A full sweep looks at everything, so that a mark that got lost is made up for; a forced run looks at all that
+        its fetch saw as well.
+
+        :param everything: SELECT of all items there are, in one column.
+        :param keep: leave the marks until the items are done, for a stage that commits in between.
+        """
+        state = self._state()
+        if state is None or state["version"] != self.version or self._is_sweep():
+            yield from self._pages(f"SELECT q.item FROM ({everything}) AS q(item) WHERE true", "item", limit, keep)  # noqa: S608
+            self._remember(None)
+            self.connection.commit()
+        elif self.context.force:
+            yield from self._pages(
+                "SELECT q.item_key FROM sync_run_items q WHERE q.run_id = :run", "item_key", limit, keep
+            )
+        yield from self._pages("SELECT q.item FROM stage_queue q WHERE q.stage = :stage", "item", limit, keep)
+
+    def mark(self, items: Collection[str]) -> None:
+        """Have the next run look at items again; the caller commits."""
+        if items:
+            self.connection.execute(
+                text(
+                    "INSERT INTO stage_queue (stage, item) SELECT :stage, item FROM unnest(CAST(:items AS text[])) item"
+                    " ON CONFLICT DO NOTHING"
+                ),
+                {"stage": self.stage, "items": list(items)},
+            )
+
+    def totals(self, count: Callable[[], Totals]) -> Totals:
+        """Counts over the whole table, counted only when this run looked at anything; the caller commits.
+
+        :param count: counts; what it returns must go through JSON unchanged.
+        """
+        state = self._state()
+        if state is not None and state["totals"] is not None and not self.looked_at:
+            known: Totals = state["totals"]
+            return known
+        counted = count()
+        self._remember(counted)
+        return counted
+
+    def _pages(self, query: str, name: str, limit: int, keep: bool) -> Iterator[list[str]]:
+        page = text(f"{query} AND q.{name} > :after ORDER BY q.{name} LIMIT :limit")
+        parameters: dict[str, object] = {"limit": limit, "after": "", "run": self.context.run_id, "stage": self.stage}
+        while True:
+            # What a stage writes itself is no news to it: the triggers read this setting of the transaction.
+            self.connection.execute(text("SELECT set_config('hunter.stage', :stage, true)"), {"stage": self.stage})
+            found = list(self.connection.execute(page, parameters).scalars())
+            if not found:
+                self.connection.commit()
+                return
+            parameters["after"] = found[-1]
+            if not self.looked_at:  # a run that is killed before it counts leaves no old totals
+                self.connection.execute(
+                    text("UPDATE stage_state SET totals = NULL WHERE stage = :stage"), {"stage": self.stage}
+                )
+            self.looked_at += len(found)
+            # Before the work, so that what is marked meanwhile is marked anew.
+            if not keep:
+                self._clear(found)
+            yield found
+            if keep:
+                self._clear(found)
+            self.connection.commit()
+
+    def _clear(self, items: Sequence[str]) -> None:
+        self.connection.execute(
+            text("DELETE FROM stage_queue WHERE stage = :stage AND item = ANY(:items)"),
+            {"stage": self.stage, "items": items},
+        )
+
+    def _is_sweep(self) -> bool:
+        sweep: bool = self.connection.execute(
+            text("SELECT EXISTS (SELECT FROM sync_runs WHERE run_id = :run AND window_start IS NULL)"),
+            {"run": self.context.run_id},
+        ).scalar_one()
+        return sweep
+
+    def _state(self) -> Mapping[str, Any] | None:
+        query = text("SELECT version, totals FROM stage_state WHERE stage = :stage")
+        row = self.connection.execute(query, {"stage": self.stage}).first()
+        return None if row is None else {"version": row.version, "totals": row.totals}
+
+    def _remember(self, totals: Totals | None) -> None:
+        self.connection.execute(
+            text(
+                "INSERT INTO stage_state (stage, version, totals) VALUES (:stage, :version, CAST(:totals AS json))"
+                " ON CONFLICT (stage) DO UPDATE SET version = excluded.version, totals = excluded.totals"
+            ),
+            {
+                "stage": self.stage,
+                "version": self.version,
+                "totals": None if totals is None else json.dumps(totals),
+            },
+        )
