@@ -55,7 +55,7 @@ def demo() -> None:
         sign_in(make_sign_in(settings, engine))
         books = sync_now(settings, engine, Window(FIRST_DAY, datetime.now(UTC).date()))
         scanned = "DNS was asked" if world.dns.questions else "DNS was not asked: every domain is known"
-        print_leads(engine)
+        print_leads(engine, limit=10)
         show_books(engine, books)
         with engine.connect() as connection:
             example = connection.execute(text(BEST_REFERRAL)).scalar() or "REFERRAL_ID"

@@ -9,6 +9,7 @@ import typer
 
 from hunter_pipeline.cli import database, demo, doctor, scan, scoring, servers, show, sign_in, sync
 from hunter_pipeline.cli.console import err
+from hunter_pipeline.cli.teaching import teach
 from hunter_pipeline.errors import EXPECTED_ERRORS
 
 EPILOG = "Settings are HUNTER_ variables, read from the environment and from .env; .env.example lists them all."
@@ -26,6 +27,8 @@ app = typer.Typer(
 )
 for module in (demo, servers, sign_in, sync, show, scoring, scan, doctor, database):
     module.register(app)
+
+teach(app)
 
 
 def run() -> None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
+from rich import box
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.readers.columns import Declared
+from hunter_pipeline.readers.columns import chosen as columns_named
 from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
-from hunter_pipeline.readers.lead_columns import PRINTED, Lead
-from hunter_pipeline.readers.lead_list import LeadFilter, iter_leads
+from hunter_pipeline.readers.lead_columns import COLUMNS, PRINTED_FROM, Lead
+from hunter_pipeline.readers.lead_list import LeadFilter, choice, count_leads, iter_leads
 from hunter_pipeline.readers.lineage import LineageStep, find_referrals, latest_steps, read_lineage
 from hunter_pipeline.store.database import open_database
-from hunter_pipeline.vocabulary import ReferralTypeFilter, badge
+from hunter_pipeline.vocabulary import badge
 
 SEGMENT_STYLES = {"Existing": "cyan", "Migration": "bold green", "Cold": "blue", "Skip": "dim"}
 
@@ -37,15 +41,14 @@ def leads(
         Literal["table", "csv", "json", "xlsx"], typer.Option("--format", "-f", help="How to print the list")
     ] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file; xlsx needs one")] = None,
-    category: Annotated[str | None, typer.Option(help="Only this category: P1 to P6")] = None,
+    category: Annotated[str | None, typer.Option(help="Only this category: P1 to P6, or unscored")] = None,
     segment: Annotated[str | None, typer.Option(help="Only this segment: Existing, Migration, Cold, Skip")] = None,
     provider: Annotated[str | None, typer.Option(help="Only this mailbox provider, such as M365 or Google")] = None,
     referral: Annotated[
-        ReferralTypeFilter | None,
-        typer.Option(help="Only leads whose referrals are of this type"),
+        str | None, typer.Option(help="Only this type of referral: co-sell, marketplace, solution-provider, none")
     ] = None,
     min_score: Annotated[int | None, typer.Option(min=0, max=100, help="Only leads with at least this score")] = None,
-    search: Annotated[str | None, typer.Option(help="Part of the company's name or domain")] = None,
+    search: Annotated[str | None, typer.Option(help="Words of the company's name or domain, in any order")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Print at most so many")] = None,
 ) -> None:
     """Print the ranked list of leads: best category first, then the highest score, each with its reason.
@@ -57,10 +60,10 @@ def leads(
         raise typer.BadParameter("an Excel file cannot be printed; name a file with --output leads.xlsx")
     engine = open_database(ready())
     chosen = LeadFilter(
-        referral_type=referral,
-        segment=segment,
-        provider=provider,
-        category=category,
+        referral_type=_one_of("referral_type", referral, "--referral"),
+        segment=_one_of("segment", segment, "--segment"),
+        provider=_one_of("provider", provider, "--provider"),
+        category=_one_of("category", category, "--category"),
         min_score=min_score,
         text=search,
     )
@@ -88,6 +91,13 @@ def leads(
         err().print(f"{len(rows)} leads written to {output}", markup=False)
 
 
+def _one_of(parameter: str, value: str | None, option: str) -> str | None:
+    try:
+        return None if value is None else choice(parameter, value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
 def _read(engine: Engine, chosen: LeadFilter, limit: int | None) -> list[Lead]:
     with engine.connect() as connection:
         rows: list[Lead] = []
@@ -101,22 +111,49 @@ def _read(engine: Engine, chosen: LeadFilter, limit: int | None) -> list[Lead]:
 def print_leads(engine: Engine, chosen: LeadFilter | None = None, limit: int | None = None) -> None:
     """Print leads as a table. Text from payloads is shown as text, never as markup."""
     rows = _read(engine, chosen or LeadFilter(), limit)
+    with engine.connect() as connection:
+        total = count_leads(connection, chosen)
+        everything = total if chosen is None else count_leads(connection)
+    if not rows and everything:
+        out().print(f"No lead passes this filter; there are {everything:,} without it.")
+        return
     if not rows:
         out().print("No leads. Fetch some with hunter sync, or see samples with hunter demo.")
         return
-    table = Table(header_style="bold", row_styles=("", "on grey11") if out().is_terminal else ())
-    for column in PRINTED:
-        table.add_column(column.label, **_LAYOUT.get(column.name, {}), justify="right" if column.is_number else "left")
+    out().print(lead_table(rows, out().width))
+    out().print(_counted(len(rows), total))
+
+
+def lead_table(rows: Sequence[Lead], width: int) -> Table:
+    """Leads as a table that fits `width` characters: what has no room is left out, and the reason goes below the name.
+
+    Nothing is cut to zero width, so that a narrow terminal still tells score, category, company and referral.
+    """
+    columns = columns_named(COLUMNS, *(name for name, least in PRINTED_FROM.items() if least <= width))
+    below = "reason" not in {column.name for column in columns}
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, width=width)
+    for column in columns:
+        wide = column.name in ("company_name", "reason")
+        table.add_column(
+            column.label,
+            justify="right" if column.is_number else "left",
+            ratio=1 if wide else None,
+            min_width=None if wide else len(column.label),
+            overflow="fold",
+            no_wrap=column.kind in ("moment", "expiry", "money"),
+        )
     for lead in rows:
-        table.add_row(*(_cell(lead, column) for column in PRINTED))
-    out().print(table)
+        cells = [_cell(lead, column) for column in columns]
+        if below:
+            name = [column.name for column in columns].index("company_name")
+            cells[name] = Text.assemble(cells[name], "\n", (lead.reason or "no signals yet", "dim"))
+        table.add_row(*cells)
+    return table
 
 
-_LAYOUT: dict[str, Any] = {
-    "company_name": {"max_width": 28, "no_wrap": True},
-    "domain": {"no_wrap": True},
-    "reason": {"ratio": 1},
-}
+def _counted(shown: int, total: int) -> str:
+    leads = f"{total:,} lead{'s' if total != 1 else ''}"
+    return leads if shown == total else f"{shown:,} of {leads}, best first"
 
 
 def _cell(lead: Lead, column: Declared) -> Text:
@@ -128,7 +165,9 @@ def _cell(lead: Lead, column: Declared) -> Text:
         return Text(value or "not scored", SEGMENT_STYLES.get(value or "", ""))
     if value is None:
         return Text("no signals yet" if column.name == "reason" else "-")
-    return Text(f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value))
+    if isinstance(value, datetime):
+        return Text(f"{value.astimezone(UTC):%Y-%m-%d}")
+    return Text(f"{value:,}" if isinstance(value, Decimal) else str(value))
 
 
 def lineage(

@@ -126,10 +126,20 @@ FACTS = chosen(
 )
 """What stands at the head of a lead's page."""
 
-PRINTED = chosen(
-    COLUMNS, "company_name", "domain", "provider", "segment", "score", "category", "referral_type", "reason"
-)
-"""Columns of the terminal table, in order."""
+PRINTED_FROM = {
+    **dict.fromkeys(("score", "category", "company_name", "referral_type"), 0),
+    "domain": 100,
+    "segment": 120,
+    "provider": 140,
+    "deal_value": 160,
+    "currency": 160,
+    "expires_at": 160,
+    "reason": 200,
+}
+"""Columns of the terminal table, in order, each with the width in characters from which it has room.
+
+Below that width the reason stands under the company's name.
+"""
 
 EXPORTED = tuple(column for column in COLUMNS if column.name not in {"currencies", "scored_at"})
 """Columns of CSV and Excel, in order."""

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.readers.columns import SQL_TYPES
 from hunter_pipeline.readers.lead_columns import COLUMNS, TYPE_BEFORE_SCORING, Lead
-from hunter_pipeline.vocabulary import NO_TYPE, ReferralTypeFilter
+from hunter_pipeline.scoring.rules import CATEGORIES, PROVIDERS, SEGMENTS
+from hunter_pipeline.vocabulary import BADGES, NO_TYPE
 
 _SORTABLE = {column.sort.name: column for column in COLUMNS if column.sort}
 
@@ -28,6 +29,15 @@ SORTS = ("rank", *(f"{sign}{name}" for name in _SORTABLE for sign in ("", "-")))
 
 UNSCORED = "unscored"
 """Value of the category filter for leads that have no score yet."""
+
+CHOICES = {
+    "referral_type": (*BADGES, NO_TYPE),
+    "segment": SEGMENTS,
+    "category": (*CATEGORIES, UNSCORED),
+    "provider": PROVIDERS,
+    "sort": SORTS,
+}
+"""Values that the list takes, by parameter."""
 
 MAX_PAGE = 200
 _STREAM_ROWS = 1000
@@ -49,7 +59,7 @@ class LeadFilter:
     :param domain: exactly this domain.
     """
 
-    referral_type: ReferralTypeFilter | None = None
+    referral_type: str | None = None
     segment: str | None = None
     provider: str | None = None
     category: str | None = None
@@ -87,6 +97,20 @@ _NAMES = tuple(column.name for column in COLUMNS)
 
 _BASE = "FROM companies c LEFT JOIN lead_scores s ON s.domain = c.domain"
 _IS_LEAD = "EXISTS (SELECT FROM raw_leads l WHERE l.domain = c.domain)"
+
+
+def choice(parameter: str, value: str) -> str:
+    """A value as the list spells it, whatever its case.
+
+    :param parameter: a key of `CHOICES`.
+    :raises ValueError: there is no such value; the text names those that there are.
+    """
+    known = {each.casefold(): each for each in CHOICES[parameter]}
+    found = known.get(value.strip().casefold())
+    if found is None:
+        words = parameter.replace("_", " ")
+        raise ValueError(f"there is no {words} {value[:50]!r}; use {', '.join(CHOICES[parameter])}")
+    return found
 
 
 def list_leads(

@@ -22,15 +22,15 @@ from pydantic import AfterValidator
 from hunter_pipeline.readers import stories
 from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
 from hunter_pipeline.readers.lead_list import (
+    CHOICES,
     MAX_PAGE,
-    SORTS,
     LeadFilter,
+    choice,
     count_leads,
     iter_leads,
     list_leads,
 )
 from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
-from hunter_pipeline.vocabulary import ReferralTypeFilter
 from hunter_pipeline.web import schemas
 from hunter_pipeline.web.problems import DISABLED, problems
 from hunter_pipeline.web.security import COOKIE
@@ -52,24 +52,25 @@ router = APIRouter(prefix="/api", dependencies=_ways_in)
 Text = Annotated[str | None, Query(max_length=200)]
 
 
-def known_sort(value: str) -> str:
-    """The name of an order.
+def _one_of(parameter: str, description: str) -> tuple[Any, Any]:
+    """What a parameter says that takes one of the list's choices, in any case."""
 
-    :raises ValueError: there is no such order.
-    """
-    if value not in SORTS:
-        raise ValueError(f"there is no such order; use {', '.join(SORTS)}")
-    return value
+    def known(value: str | None) -> str | None:
+        return None if value is None else choice(parameter, value)
+
+    return AfterValidator(known), Query(description=description, json_schema_extra={"enum": [*CHOICES[parameter]]})
 
 
 def lead_filter(
-    referral_type: Annotated[ReferralTypeFilter | None, Query(description="`none`: it cannot be told")] = None,
-    segment: Text = None,
-    provider: Text = None,
-    category: Annotated[str | None, Query(max_length=20, description="P1 to P6, or `unscored`")] = None,
+    referral_type: Annotated[str | None, *_one_of("referral_type", "`none`: it cannot be told")] = None,
+    segment: Annotated[str | None, *_one_of("segment", "How the lead can be sold to")] = None,
+    provider: Annotated[str | None, *_one_of("provider", "Mailbox provider")] = None,
+    category: Annotated[str | None, *_one_of("category", "P1 to P6, or `unscored`")] = None,
     min_score: Annotated[int | None, Query(ge=0, le=100)] = None,
     max_score: Annotated[int | None, Query(ge=0, le=100)] = None,
-    q: Annotated[str | None, Query(max_length=200, description="Part of the company's name or domain")] = None,
+    q: Annotated[
+        str | None, Query(max_length=200, description="Words of the company's name or domain, in any order")
+    ] = None,
 ) -> LeadFilter:
     """The filter that a request's parameters name."""
     return LeadFilter(referral_type, segment, provider, category, min_score, max_score, q)
@@ -142,11 +143,7 @@ def sync_status(services: Use, run_id: Annotated[str, Path(max_length=100)]) -> 
 def leads(
     services: Use,
     chosen: Filter,
-    sort: Annotated[
-        str,
-        AfterValidator(known_sort),
-        Query(description="`rank`: category, then score; `-`: from high to low", json_schema_extra={"enum": SORTS}),
-    ] = "rank",
+    sort: Annotated[str, *_one_of("sort", "`rank`: category, then score; `-`: from high to low")] = "rank",
     limit: Limit = 50,
     after: Cursor = None,
     before: Cursor = None,
@@ -193,7 +190,7 @@ def lead(services: Use, domain: Annotated[str, Path(max_length=255)]) -> Any:
 @router.get("/referrals", response_model=schemas.ReferralPage, summary="The referrals", responses=problems(400))
 def referrals(
     services: Use,
-    referral_type: Annotated[ReferralTypeFilter | None, Query(description="`none`: it cannot be told")] = None,
+    referral_type: Annotated[str | None, *_one_of("referral_type", "`none`: it cannot be told")] = None,
     status: Text = None,
     domain: Annotated[str | None, Query(max_length=255)] = None,
     is_open: Annotated[bool | None, Query(description="Whether it still counts for scoring")] = None,
@@ -267,8 +264,6 @@ def _attachment(name: str) -> dict[str, str]:
 def _csv(services: Services, chosen: LeadFilter, sort: str) -> Iterator[str]:
     def pieces() -> Iterator[str]:
         with services.engine.connect() as connection:
-            # Excel takes a file without the mark for one in the machine's old code page.
-            yield "\N{ZERO WIDTH NO-BREAK SPACE}"
             yield from write_csv(iter_leads(connection, chosen, sort))
 
     started = pieces()

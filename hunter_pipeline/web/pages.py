@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 from urllib.parse import urlencode
 
 import jinja2
@@ -21,24 +21,24 @@ from starlette.templating import Jinja2Templates
 from hunter_pipeline.readers import lead_columns, referral_columns, stories
 from hunter_pipeline.readers.columns import Sort
 from hunter_pipeline.readers.lead_list import (
+    CHOICES,
     MAX_PAGE,
     SORTS,
     InvalidCursor,
     LeadFilter,
     LeadPage,
+    choice,
     count_leads,
     list_leads,
 )
 from hunter_pipeline.readers.lineage import latest_steps, read_lineage
 from hunter_pipeline.readers.summary import summary
-from hunter_pipeline.vocabulary import BADGES, NO_TYPE, STAGES
+from hunter_pipeline.vocabulary import BADGES, STAGES
 from hunter_pipeline.web import wording
 from hunter_pipeline.web.security import COOKIE, SESSION_SECONDS, Sessions, is_local_path
 from hunter_pipeline.web.services import Services, Use
 
 PAGE_SIZE = 50
-SEGMENTS = ("Existing", "Migration", "Cold", "Skip")
-CATEGORIES = ("P1", "P2", "P3", "P4", "P5", "P6", "unscored")
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -112,9 +112,9 @@ def lead_list(
         problem=problem,
         sort=sort,
         providers=providers,
-        segments=SEGMENTS,
-        categories=CATEGORIES,
-        referral_types=(*BADGES, NO_TYPE),
+        segments=CHOICES["segment"],
+        categories=CHOICES["category"],
+        referral_types=CHOICES["referral_type"],
         filtered=chosen != LeadFilter() or problem is not None,
         pager=_pager(page, kept),
         sort_link=lambda key: _sort_link(key, sort, kept),
@@ -227,15 +227,19 @@ def _filter(parameters: Mapping[str, str]) -> tuple[LeadFilter, str | None]:
             return None
         return int(value)
 
-    referral_type = parameters.get("referral_type") or None
-    if referral_type not in (None, *BADGES, NO_TYPE):
-        unreadable.append("referral type")
-        referral_type = None
+    def one_of(name: str) -> str | None:
+        value = parameters.get(name, "").strip()
+        try:
+            return choice(name, value) if value else None
+        except ValueError as error:
+            unreadable.append(f"{name.replace('_', ' ')} ({error})")
+            return None
+
     chosen = LeadFilter(
-        referral_type=cast(Any, referral_type),
-        segment=parameters.get("segment") or None,
-        provider=parameters.get("provider") or None,
-        category=parameters.get("category") or None,
+        referral_type=one_of("referral_type"),
+        segment=one_of("segment"),
+        provider=one_of("provider"),
+        category=one_of("category"),
         min_score=number("min_score"),
         max_score=number("max_score"),
         text=parameters.get("q", "").strip()[:200] or None,

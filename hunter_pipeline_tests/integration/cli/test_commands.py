@@ -68,8 +68,9 @@ def test_the_demo_ends_well_twice_and_the_second_time_nothing_is_new():
     with TemporaryDirectory(prefix="hunter-demo-", ignore_cleanup_errors=True) as folder:
         first = run(Path(folder), "demo")
         assert first.returncode == 0, first.stderr
-        for column in ("Company", "Domain", "Provider", "Segment", "Score", "Category", "Referral", "Reason"):
+        for column in ("Company", "Domain", "Provider", "Segment", "Score", "Category", "Referral"):
             assert column in first.stdout
+        assert "10 of 33 leads" in first.stdout
         assert "55  fetched (54 new or changed)" in first.stdout
         assert "42  = with a lead" in first.stdout
         assert "11  + skipped" in first.stdout
@@ -94,7 +95,7 @@ def test_login_sync_leads_lineage_logout(hunter: Hunter):
     books = json.loads(done.stdout)
     assert books["fetched"] == books["succeeded"] + books["skipped"] + books["failed"] == 55
     rows = hunter("leads", "--format", "csv").stdout.splitlines()
-    assert rows[0].startswith("domain,company_name,")
+    assert rows[0].startswith("\ufeffdomain,company_name,")
     assert len(rows) == 34
     story = json.loads(hunter("lineage", "FLAT-2026-0002", "--json").stdout)
     assert [step["stage"] for step in story["steps"]][-1] == "lead_scores"
@@ -142,6 +143,8 @@ def test_an_excel_file_is_written(hunter: Hunter, tmp_path: Path):
         (("sync", "--since", "yesterday"), {}, "2026-11-24"),
         (("sync", "--until", "2999-01-01"), {}, "future"),
         (("sync", "--since", "2026-11-02", "--until", "2026-11-01"), {}, "earlier"),
+        (("leads", "--segment", "Foo"), {}, "use Existing, Migration, Cold, Skip"),
+        (("leads", "--category", "p7"), {}, "P6, unscored"),
         (("lineage", "no-such-referral"), {}, "no-such-referral"),
         (("leads",), {"HUNTER_DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x"}, "127.0.0.1:1"),
         (("leads",), {"HUNTER_DATABASE_URL": "mysql://u:s3cret@127.0.0.1/x"}, "HUNTER_DATABASE_URL"),

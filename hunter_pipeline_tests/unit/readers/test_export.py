@@ -37,16 +37,35 @@ LEAD = Lead(
     last_synced_at=datetime(2026, 11, 24, 9, tzinfo=UTC),
     scored_at=datetime(2026, 11, 24, 9, tzinfo=UTC),
 )
+MARK = "\ufeff"
 FORMULAS = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1"]
 
 
 def _csv(*leads: Lead) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO("".join(write_csv(leads)), newline="")))
+    return list(csv.DictReader(io.StringIO("".join(write_csv(leads)).removeprefix(MARK), newline="")))
 
 
 def _xlsx(*leads: Lead) -> list[dict[str, object]]:
-    header, *rows = openpyxl.load_workbook(io.BytesIO(write_xlsx(leads))).active.iter_rows(values_only=True)
-    return [dict(zip(header, row, strict=True)) for row in rows]
+    _, *rows = openpyxl.load_workbook(io.BytesIO(write_xlsx(leads))).active.iter_rows(values_only=True)
+    return [dict(zip([column.name for column in EXPORTED], row, strict=True)) for row in rows]
+
+
+def test_a_workbook_opens_ready_for_work():
+    sheet = openpyxl.load_workbook(io.BytesIO(write_xlsx([LEAD, replace(LEAD, expires_at=None)]))).active
+    header = {cell.value: cell for cell in sheet[1]}
+    assert {"Domain", "Company", "Category", "Deal value", "Expires (UTC)"} <= set(header)
+    assert all(cell.font.bold for cell in sheet[1])
+    assert sheet.freeze_panes == "A2"
+    assert sheet.auto_filter.ref == f"A1:{sheet[1][-1].column_letter}3"
+    expires = sheet.cell(2, header["Expires (UTC)"].column)
+    assert expires.value == datetime(2026, 11, 25, 9)  # noqa: DTZ001 - Excel's dates know no zone
+    assert (expires.is_date, sheet.cell(2, header["Deal value"].column).number_format) == (True, "#,##0.00")
+    assert sheet.cell(2, 1).hyperlink.target == "https://contoso.com/"
+    assert sheet.column_dimensions["B"].width > 20
+
+
+def test_a_csv_begins_with_the_mark_that_excel_needs():
+    assert next(write_csv([])) == MARK
 
 
 @pytest.mark.parametrize("text", FORMULAS)
