@@ -7,7 +7,7 @@ belong here: the errors themselves, which stand beside the code that raises them
 from __future__ import annotations
 
 from hunter_pipeline.partner_center.errors import PartnerCenterError
-from hunter_pipeline.pipeline.sync_runs import SourceMismatch
+from hunter_pipeline.pipeline.sync_runs import SourceMismatch, SyncPaused
 from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.settings import SettingsError
@@ -21,6 +21,7 @@ EXPECTED_ERRORS = (
     SchemaOutdated,
     DatabaseUnavailable,
     SourceMismatch,
+    SyncPaused,
     SyncUnderWay,
     TimeoutError,
 )

@@ -84,6 +84,9 @@ def make_client(settings: Settings, sign_in: SignIn) -> PartnerCenterClient:
         interval=settings.partner_center_request_interval,
         attempts=settings.partner_center_attempts,
         timeout=settings.partner_center_timeout,
+        body_timeout=settings.partner_center_body_timeout,
+        page_limit=settings.partner_center_page_limit,
+        budget=settings.partner_center_sync_budget,
     )
 
 

@@ -121,6 +121,13 @@ class Settings(BaseSettings):
         2, ge=1, le=10, description="How often a request is tried on a transient failure"
     )
     partner_center_timeout: float = Field(30.0, gt=0, le=600, description="Seconds to wait for the API to answer")
+    partner_center_body_timeout: float = Field(
+        120.0, gt=0, le=3600, description="Seconds that one whole answer of the API may take"
+    )
+    partner_center_page_limit: int = Field(5000, ge=1, description="Pages of the referral list that one sync reads")
+    partner_center_sync_budget: float = Field(
+        2400.0, gt=0, le=86_400, description="Seconds that one sync may spend on asking the API"
+    )
 
     web_host: str = Field(
         "127.0.0.1", description="Address that the lead list listens on; one beyond loopback needs HUNTER_WEB_TOKEN"

@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 from hunter_pipeline.store.embedded.users import release_embedded, start_embedded
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline_tests.databases import administer, fresh_database, url_of
-from hunter_pipeline_tests.sandbox_fixtures import pipeline, sandbox
+from hunter_pipeline_tests.sandbox_fixtures import empty, pipeline, sandbox
 from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced_rows, synced_template
 
-__all__ = ["_synced_engine", "pipeline", "sandbox", "synced", "synced_rows", "synced_template"]
+__all__ = ["_synced_engine", "empty", "pipeline", "sandbox", "synced", "synced_rows", "synced_template"]
 
 _TEMPLATE = "hunter_template"
 

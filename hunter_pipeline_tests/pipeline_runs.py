@@ -40,13 +40,20 @@ class Pipeline:
     client: PartnerCenterClient | None = None
     scan: Scan | None = None
     now: datetime = field(default=NOW)
+    lines: list[str] | None = None
 
     def context(self, *, force: bool = False) -> StageContext:
         """The surroundings of the next run."""
         self.runs += 1
         self.now += timedelta(minutes=1)
         moment = self.now
-        return StageContext(self.engine, f"run-{self.runs}", clock=lambda: moment, force=force)
+        told = self.lines if self.lines is not None else []
+        return StageContext(self.engine, f"run-{self.runs}", clock=lambda: moment, progress=told.append, force=force)
+
+    def watch(self) -> list[str]:
+        """The lines of progress that later runs tell."""
+        self.lines = []
+        return self.lines
 
     def signed_in_client(self) -> PartnerCenterClient:
         """A client that is signed in to the sandbox."""

@@ -6,6 +6,7 @@ test that wants other referrals or other rules starts a `Sandbox` itself.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -29,4 +30,27 @@ def pipeline(engine: Engine, sandbox: Sandbox, tmp_path: Path, monkeypatch: pyte
     # One of the samples' domains never answers: two seconds of waiting would be most of a test's time.
     monkeypatch.setenv("HUNTER_DNS_TIMEOUT", "0.6")
     monkeypatch.setenv("HUNTER_DNS_ATTEMPTS", "1")
-    return Pipeline(engine, tmp_path / "home")
+    made = Pipeline(engine, tmp_path / "home")
+    # Both clocks are one, whatever day it is, until a test sets them apart.
+    sandbox.partner_center.clock = lambda: made.now
+    return made
+
+
+@pytest.fixture
+def empty(sandbox: Sandbox) -> Sandbox:
+    """The sandbox without its samples."""
+    sandbox.partner_center.referrals.clear()
+    return sandbox
+
+
+def flat(referral_id: str, **fields: Any) -> dict[str, Any]:
+    """A referral in the flat shape."""
+    return {
+        "id": referral_id,
+        "type": "marketplace",
+        "status": "New",
+        "companyName": f"Company {referral_id}",
+        "website": f"https://www.{referral_id.lower()}-kurgu.com.tr",
+        "createdDateTime": "2026-10-01T08:00:00Z",
+        "updatedDateTime": "2026-10-01T08:00:00Z",
+    } | fields

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, RowMapping
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.pipeline.context import StageContext
-from hunter_pipeline.pipeline.fetch import Preview, preview_fetch
+from hunter_pipeline.pipeline.fetch_preview import Preview, preview_fetch
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync, skip_reasons
 from hunter_pipeline.services import check_connection_settings, check_enabled, make_client, make_sign_in
 from hunter_pipeline.settings import Settings

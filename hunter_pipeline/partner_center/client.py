@@ -2,7 +2,8 @@
 
 Belongs here: requests, pacing, retries, paging, and where the token may go. Does not belong here: the
 reading of a body (pages.py) and sign-in (auth.py). The list is asked newest change first, so that a sync
-can stop at the point it has read before; no number of pages ends it early.
+can stop at the point it has read before. Every wait has an end: of a body, of a pause that the API asks for, of
+one sync.
 """
 
 from __future__ import annotations
@@ -12,26 +13,42 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 from uuid import uuid4
 
 import requests
 import structlog
+import urllib3
 
-from hunter_pipeline.partner_center.errors import ApiError, PartnerCenterError, UnreadablePage
+from hunter_pipeline.partner_center.errors import (
+    ApiError,
+    NetworkError,
+    PartnerCenterError,
+    ReadLimit,
+    Throttled,
+    UnreadablePage,
+)
 from hunter_pipeline.partner_center.network import network_error
-from hunter_pipeline.partner_center.pages import RawItem, read_item, read_list, text_of
+from hunter_pipeline.partner_center.pages import ListAnswer, RawItem, read_item, read_list, text_of
 
 LONGEST_WAIT = 120.0
 """Seconds of Retry-After that are waited for; beyond, the next sync is the better moment."""
+
+LONGEST_PAUSE = 86_400.0
+"""Seconds of Retry-After that are believed: a slip of the API's must not stop the syncs for years."""
+
+MOST_PASSES = 3
+"""How often the list is read at most in one sync while rows vanish from it, see `iter_pages`."""
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of one answer, unpacked. A page of the largest size seen is under 1 MiB."""
 
 REFERRALS = "/v1.0/engagements/referrals"
+
+_T = TypeVar("_T")
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +69,8 @@ class Page:
     """1 for the first page."""
     total: int | None
     """`@odata.count`, if the API gave it."""
+    served_at: datetime | None = None
+    """What the API's clock said (header `Date`), if that is readable."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,9 @@ class PartnerCenterClient:
     :param interval: seconds between two requests.
     :param attempts: how often a request is sent at most when the failure is transient.
     :param timeout: seconds to wait for a connection, and for more of the answer.
+    :param body_timeout: seconds that one whole body may take.
+    :param page_limit: pages of the list that one sync reads at most.
+    :param budget: seconds, from the first page on, after which one sync asks no more.
     :param sleep: waits for seconds.
     :param now: the present time, with a time zone.
     """
@@ -88,6 +110,9 @@ class PartnerCenterClient:
         interval: float = 1.0,
         attempts: int = 2,
         timeout: float = 30.0,
+        body_timeout: float = 120.0,
+        page_limit: int = 5000,
+        budget: float = 2400.0,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -96,9 +121,15 @@ class PartnerCenterClient:
         self._interval = interval
         self._attempts = attempts
         self._timeout = timeout
+        self._body_timeout = body_timeout
+        self._page_limit = page_limit
+        self._budget = budget
         self._sleep = sleep
         self._now = now
         self._last_request: datetime | None = None
+        self._deadline: datetime | None = None
+        self._pause: tuple[int, datetime] | None = None
+        self._served_at: datetime | None = None
         self._session = requests.Session()
         self._correlation_id = str(uuid4())
 
@@ -111,18 +142,43 @@ class PartnerCenterClient:
         """All pages of the list, newest change first.
 
         Rows move while pages are read, so that single items can be out of order: reading ends after a page
-        on which everything that has a date is older than `since`. Items without a date never end it.
+        on which everything that has a date is older than `since`. Items without a date never end it. A row that
+        is deleted meanwhile lets its neighbour slip from a page to come onto one that was read: where the list's
+        length shrank between two pages, all pages are read once more.
 
         :param since: read until here, with a time zone; None reads everything.
+        :raises ReadLimit: the list goes on after the most pages or the longest time that one sync may take.
         :raises PartnerCenterError: a page cannot be had or read. The pages before it have been handed out.
         """
+        self._deadline = self._now() + timedelta(seconds=self._budget)
+        number = 0
+        for _ in range(MOST_PASSES):
+            shrank, total = False, None
+            for answer in self._one_pass(since, number):
+                number += 1
+                # With pages to come, a count that this page alone makes up is no length of the list.
+                length = None if answer.next_link and (answer.total or 0) <= len(answer.items) else answer.total
+                shrank = shrank or (length is not None and total is not None and length < total)
+                total = length if length is not None else total
+                _log.info("partner_center_page", number=number, items=len(answer.items), total=answer.total)
+                yield Page(answer.items, number, answer.total, self._served_at)
+            if not shrank:
+                return
+            _log.warning("partner_center_list_shrank", pages=number)
+
+    def _one_pass(self, since: datetime | None, before: int) -> Iterator[ListAnswer]:
+        """The list from its beginning, with `before` pages read in passes before this one."""
         url: str | None = f"{self._list_url}?$orderby=updatedDateTime%20desc"
         seen: set[str] = set()
         while url:
+            if before + len(seen) >= self._page_limit:
+                raise ReadLimit(
+                    f"The list goes on after {self._page_limit} pages, the most that one sync reads; if the account "
+                    "has so many referrals, raise HUNTER_PARTNER_CENTER_PAGE_LIMIT"
+                )
             seen.add(url)
-            answer = read_list(self._get(url))
-            _log.info("partner_center_page", number=len(seen), items=len(answer.items), total=answer.total)
-            yield Page(answer.items, len(seen), answer.total)
+            answer = self._get(url, read_list)
+            yield answer
             dates = [date for item in answer.items if (date := _updated(item.value))]
             if since and dates and max(dates) < since:
                 return
@@ -137,7 +193,7 @@ class PartnerCenterClient:
         :raises ApiError: with status 404 when there is none.
         :raises PartnerCenterError: it cannot be had or read.
         """
-        return read_item(self._get(f"{self._list_url}/{quote(referral_id, safe='')}"))
+        return self._get(f"{self._list_url}/{quote(referral_id, safe='')}", read_item)
 
     def _next_url(self, link: str, page_url: str) -> str:
         """The address of the next page, on the configured host over TLS or not at all.
@@ -151,47 +207,63 @@ class PartnerCenterClient:
             trusted = _origin(parts) == _origin(configured) and parts.username is None
         except ValueError:
             raise UnreadablePage(
-                "The page's @odata.nextLink is no address: the pages after it cannot be read"
+                "The page's @odata.nextLink is no address: the pages after it cannot be read", transient=False
             ) from None
         if not trusted:
             raise UnreadablePage(
                 f"The page's @odata.nextLink leads to {parts.hostname or 'no host'}, which does not get the token; "
-                "check HUNTER_PARTNER_CENTER_BASE_URL"
+                "check HUNTER_PARTNER_CENTER_BASE_URL",
+                transient=False,
             )
         path = re.sub(r"/v1\.0/referrals(?=/|$)", REFERRALS, parts.path)
         return urlunsplit(("https", configured.netloc, path, parts.query, ""))
 
-    def _get(self, url: str) -> bytes:
-        """The body of a 200 answer; pacing, retries and one renewal of the token are done here."""
-        token, renewed, attempt = self._token(), False, 1
+    def _get(self, url: str, read: Callable[[bytes], _T]) -> _T:
+        """What `read` makes of a 200 answer's body; pacing, retries and one renewal of the token are done here."""
+        token: str | None = None
+        refused, attempt = False, 1
         while True:
             self._pace()
             try:
-                return self._send(url, token)
+                if token is None:
+                    token = self._token(force_refresh=refused)
+                return read(self._send(url, token))
             except PartnerCenterError as problem:
                 error = problem
-            if isinstance(error, ApiError) and error.status == 401 and not renewed:
-                token, renewed = self._token(force_refresh=True), True
+            if isinstance(error, ApiError) and error.status == 401 and not refused:
+                token, refused = None, True
                 continue
+            if isinstance(error, ApiError) and error.retry_after is not None:
+                pause = timedelta(seconds=min(error.retry_after, LONGEST_PAUSE))
+                self._pause = error.status, self._now() + pause
             if not error.transient or attempt >= self._attempts:
                 raise error
-            wait = min(2.0 ** (attempt - 1), 30.0) * random.uniform(0.5, 1.0)  # noqa: S311
-            if isinstance(error, ApiError) and error.retry_after is not None:
-                wait = error.retry_after
-            if wait > LONGEST_WAIT:
-                raise error
-            _log.warning("partner_center_retry", reason=str(error), attempt=attempt, wait_seconds=round(wait, 1))
-            self._sleep(wait)
+            _log.warning("partner_center_retry", reason=str(error), attempt=attempt)
+            if not (isinstance(error, ApiError) and error.retry_after is not None):
+                self._sleep(min(2.0 ** (attempt - 1), 30.0) * random.uniform(0.5, 1.0))  # noqa: S311
             attempt += 1
 
     def _pace(self) -> None:
-        """Wait until the interval since the last request is over."""
+        """Wait until the interval since the last request, and the pause that the API asked for, are over."""
+        now, wait = self._now(), 0.0
         if self._last_request is not None:
-            passed = (self._now() - self._last_request).total_seconds()
             # Bounded, as the clock may have been set back meanwhile.
-            wait = min(self._interval - passed, self._interval)
-            if wait > 0:
-                self._sleep(wait)
+            wait = min(self._interval - (now - self._last_request).total_seconds(), self._interval)
+        left = (self._deadline - now).total_seconds() if self._deadline else self._budget
+        if self._pause is not None:
+            status, until = self._pause
+            pause = (until - now).total_seconds()
+            if pause > min(LONGEST_WAIT, left):
+                raise Throttled(status, until, pause)
+            wait = max(wait, pause)
+        if wait > left:
+            raise ReadLimit(
+                f"This sync has asked Partner Center for {self._budget:.0f} seconds, the longest that one may; if that "
+                "repeats, raise HUNTER_PARTNER_CENTER_SYNC_BUDGET"
+            )
+        if wait > 0:
+            self._sleep(wait)
+        self._pause = None
         self._last_request = self._now()
 
     def _send(self, url: str, token: str) -> bytes:
@@ -207,16 +279,29 @@ class PartnerCenterClient:
             with self._session.get(
                 url, headers=headers, auth=_Bearer(token), timeout=self._timeout, allow_redirects=False, stream=True
             ) as response:
-                body = bytearray()
-                for chunk in response.iter_content(65536):
-                    body += chunk
-                    if len(body) > LARGEST_ANSWER:
-                        raise UnreadablePage(f"An answer of {host} is larger than {LARGEST_ANSWER >> 20} MiB")
+                body = self._read(response, host)
                 if response.status_code == 200:
-                    return bytes(body)
-                raise self._api_error(response, bytes(body))
-        except requests.RequestException as error:
+                    self._served_at = _http_date(response.headers.get("Date", ""))
+                    return body
+                raise self._api_error(response, body)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise network_error(host, error, self._timeout) from None
+
+    def _read(self, response: requests.Response, host: str) -> bytes:
+        """The whole body, as long as it keeps to the bounds of size and time."""
+        body = bytearray()
+        end = time.monotonic() + self._body_timeout
+        # What has come, however little: a body that drips would otherwise hold one read for hours.
+        while chunk := response.raw.read1(65536, decode_content=True):
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                raise UnreadablePage(f"An answer of {host} is larger than {LARGEST_ANSWER >> 20} MiB", transient=False)
+            if time.monotonic() > end:
+                raise NetworkError(
+                    f"{host} did not send its whole answer within {self._body_timeout:g} seconds "
+                    "(HUNTER_PARTNER_CENTER_BODY_TIMEOUT); check the network, or try again later"
+                )
+        return bytes(body)
 
     def _api_error(self, response: requests.Response, body: bytes) -> ApiError:
         """The error of an answer (learn.microsoft.com/partner-center/developer/referrals-api-response-codes)."""
@@ -228,8 +313,6 @@ class PartnerCenterClient:
         fix, retry_after = None, None
         if response.status_code in (429, 503):
             retry_after = _retry_after(response.headers.get("Retry-After", ""), self._now())
-            if retry_after is not None and retry_after > LONGEST_WAIT:
-                fix = f"it asks for no request within {retry_after:.0f} seconds; a sync after that tries again"
         if "insufficient_claims" in response.headers.get("WWW-Authenticate", ""):
             fix = "a conditional access policy asks for a new sign-in; run `hunter login`"
         return ApiError(
@@ -262,11 +345,17 @@ def _retry_after(value: str, now: datetime) -> float | None:
     """Seconds to wait (RFC 9110, section 10.2.3: seconds or an HTTP date); None when the header is not readable."""
     if re.fullmatch(r"\d{1,9}", value.strip()):
         return float(value)
+    date = _http_date(value)
+    return None if date is None else max(0.0, (date - now).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
+    """The moment of an HTTP date (RFC 9110, section 5.6.7); None when it is not readable."""
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds())
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _token_like(value: str | None) -> str | None:

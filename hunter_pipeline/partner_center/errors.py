@@ -7,6 +7,8 @@ the same call can succeed later without anybody changing anything.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 LOGIN = "run `hunter login`"
 
 _CODES: dict[int, str] = {
@@ -86,6 +88,15 @@ class TokenCacheBusy(PartnerCenterError):  # noqa: N818
 class UnreadablePage(PartnerCenterError):  # noqa: N818
     """The API answered 200, and the body is not what a referral call answers with."""
 
+    def __init__(self, text: str, *, transient: bool = True) -> None:
+        """Say what is wrong; `transient` is False where the same call would bring the same again."""
+        super().__init__(text)
+        self.transient = transient
+
+
+class ReadLimit(PartnerCenterError):  # noqa: N818
+    """One sync has read as much, or for as long, as it may. The text names the setting."""
+
 
 class SignInFailed(PartnerCenterError):  # noqa: N818
     """Microsoft's identity service refused. `code` is the number of the AADSTS error, when it gave one."""
@@ -156,6 +167,20 @@ class ApiError(PartnerCenterError):
             f"Partner Center answered {status}{f' {code}' if code else ''}: {fix or _status_fix(status)}"
             f"{f' ({ids})' if ids else ''}"
         )
+
+
+class Throttled(ApiError):  # noqa: N818
+    """The API asks for a longer pause than this sync can wait. `until` is when the next request may be sent."""
+
+    def __init__(self, status: int, until: datetime, seconds: float) -> None:
+        """Word the error.
+
+        :param status: the status that came with the pause: 429 or 503.
+        :param seconds: how long the pause still is.
+        """
+        fix = f"it asks for no request within {seconds:.0f} seconds; a sync after {until:%H:%M} UTC tries again"
+        super().__init__(status, fix=fix, retry_after=seconds)
+        self.until = until
 
 
 def _status_fix(status: int) -> str:

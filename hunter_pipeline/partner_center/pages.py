@@ -2,7 +2,8 @@
 
 Belongs here: text to items. Does not belong here: HTTP (client.py) and the meaning of an item
 (referral.py). Each item keeps its exact text. A number that a double cannot hold stays as its digits in a
-string. An item nested too deeply for the parser is cut out by counting brackets and reported on its own.
+string. An item that the parser does not take, nested too deeply or no JSON, is cut out by counting brackets and
+reported on its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any
 
 from hunter_pipeline.partner_center.errors import UnreadablePage
 
@@ -47,7 +48,7 @@ def read_list(body: bytes) -> ListAnswer:
     """Read an answer of the list call: an object with the list `value`, `@odata.nextLink` and `@odata.count`.
 
     :param body: UTF-8, with or without a byte order mark. Bytes that are none are kept as lone surrogates.
-    :raises UnreadablePage: no JSON (RFC 8259; `NaN` and `Infinity` are none), or not such an object.
+    :raises UnreadablePage: it is no JSON (RFC 8259) beyond what can be laid to a single item, or not such an object.
     """
     text = _decode(body)
     items: list[RawItem] | None = None
@@ -101,10 +102,24 @@ def _elements(text: str, position: int) -> tuple[list[RawItem], int]:
     items: list[RawItem] = []
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]":
-        item, position = _value(text, position)
+        item, position = _element(text, position)
         items.append(item)
         position = _separator(text, position, "]")
     return items, _skip(text, position + 1)
+
+
+def _element(text: str, start: int) -> tuple[RawItem, int]:
+    """The element at `start`. One that is no JSON costs only itself, if its brackets tell where it ends."""
+    try:
+        return _value(text, start)
+    except UnreadablePage:
+        if text[start : start + 1] not in ("{", "["):
+            raise
+        end = _end_of_nested(text, start)
+        position = _skip(text, end)
+        if text[position : position + 1] not in (",", "]"):
+            raise
+        return RawItem(_NOT_ASCII.sub(_escape, text[start:end]), None, "is no JSON"), position
 
 
 def _value(text: str, start: int) -> tuple[RawItem, int]:
@@ -187,11 +202,10 @@ def _float(digits: str) -> float | str:
     return number if exact else digits
 
 
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER: json.JSONDecoder = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_constant)
+# NaN and Infinity are no JSON, and a control character in a text is none either; both can be kept without loss.
+_DECODER: json.JSONDecoder = json.JSONDecoder(
+    parse_int=_integer, parse_float=_float, parse_constant=float, strict=False
+)
 
 
 def text_of(value: object, name: str) -> str | None:

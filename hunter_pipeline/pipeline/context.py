@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, text
@@ -17,11 +17,22 @@ from sqlalchemy import Connection, Engine, Row, text
 STAGE_LOCK = 0x48554E544552  # "HUNTER"
 """Key of the advisory lock that a stage holds: two runs may overlap, two stages never write at once."""
 
+FETCH_LOCK = 0x48554E544553
+"""Key of the advisory lock that a fetch holds beside it: it lets go of the stage lock while it waits for the API."""
+
 LOCK_WAIT_SECONDS = 600
 """How long a stage waits for another run's stage; longer than any stage takes in a ten-minute rhythm."""
 
+FIRST_RETRY = timedelta(minutes=10)
+LAST_RETRY = timedelta(days=1)
+
 BATCH = 500
 """Rows in one upsert statement and transaction: large enough to be set-based, small enough to stay flat in memory."""
+
+
+def retry_delay(attempts: int) -> timedelta:
+    """How long to wait after so many failures in a row: ten minutes, doubled up to a day."""
+    return min(FIRST_RETRY * (1 << min(attempts - 1, 10)), LAST_RETRY)
 
 
 def utc_now() -> datetime:
@@ -54,10 +65,19 @@ class StageContext:
 
         :raises TimeoutError: another run's stage held the lock for ten minutes.
         """
+        with self.alone(STAGE_LOCK) as connection:
+            yield connection
+
+    @contextmanager
+    def alone(self, key: int) -> Iterator[Connection]:
+        """A connection that holds the advisory lock `key` until the block ends, with no transaction open.
+
+        :raises TimeoutError: another run held the lock for ten minutes.
+        """
         with self.engine.connect() as connection:
             connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
             try:
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": STAGE_LOCK})
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
                 connection.execute(text("SET lock_timeout = 0"))
                 connection.commit()
             except Exception as error:
@@ -72,7 +92,7 @@ class StageContext:
                 yield connection
             finally:
                 connection.rollback()
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": STAGE_LOCK})
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
                 connection.commit()
 
     def batches(self, connection: Connection, query: str, **parameters: object) -> Iterator[Sequence[Row[Any]]]:

@@ -127,6 +127,14 @@ def resolve_failures(connection: Connection, context: StageContext, stage: str, 
         )
 
 
+def resolve_all_failures(connection: Connection, context: StageContext, item_key: str) -> None:
+    """Mark the open failures of an item that is there no more as resolved, in every stage; the caller commits."""
+    connection.execute(
+        text("UPDATE referral_failures SET resolved_at = :now WHERE item_key = :key AND resolved_at IS NULL"),
+        {"now": context.clock(), "key": item_key},
+    )
+
+
 def write_each(
     connection: Connection,
     rows: Sequence[Mapping[str, Any]],

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, text
 
-from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
+from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport, retry_delay
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
 from hunter_pipeline.pipeline.queue import Queue
 from hunter_pipeline.pipeline.signal_changes import Change, changes_between, record_changes
@@ -30,9 +30,6 @@ AT_ONCE = 5000
 
 SCAN_BATCH = 200
 """Domains that are looked up together and written in one transaction."""
-
-FIRST_RETRY = timedelta(minutes=10)
-LAST_RETRY = timedelta(days=1)
 
 Scan = Callable[[Sequence[str]], list[DomainScan]]
 
@@ -64,6 +61,14 @@ UPDATE companies c SET provider = s.provider, run_id = :run, updated_at = :now F
 WHERE s.domain = c.domain AND c.domain = ANY(:items) AND c.azure_tenant_id IS NULL
     AND c.provider IS DISTINCT FROM s.provider
 """
+
+
+LOOK_UP_ANEW = """
+UPDATE domain_signals SET status = 'partial', retry_at = '-infinity', code_version = :version
+WHERE domain = ANY(:domains)
+"""
+
+_SIGNALS = TypeAdapter(Signals)
 
 
 def scan_domains(context: StageContext, scan: Scan) -> StageReport:
@@ -130,14 +135,22 @@ def write_providers(connection: Connection, context: StageContext, domains: Sequ
     connection.execute(text(WRITE_PROVIDERS), {"run": context.run_id, "now": context.clock(), "items": list(domains)})
 
 
-def signals_from_json(data: Mapping[str, Any]) -> Signals:
-    """The signals that a row of `domain_signals` holds as JSON."""
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    return Signals(**fields)
+def signals_from_json(data: object) -> Signals | None:
+    """The signals that a row of `domain_signals` holds as JSON; keys that this release does not know are left out.
+
+    :returns: None when this release cannot read them: another one wrote the row.
+    """
+    try:
+        return _SIGNALS.validate_python(data)
+    except ValidationError:
+        return None
 
 
 def _rederive(connection: Connection, context: StageContext, domains: Sequence[str]) -> int:
-    """Read the kept replies again where older rules read them, without asking DNS."""
+    """Read the kept replies again where older rules read them, without asking DNS.
+
+    A domain whose replies cannot be read is looked up anew; it holds up no other.
+    """
     done = 0
     while True:
         stale = connection.execute(
@@ -149,15 +162,22 @@ def _rederive(connection: Connection, context: StageContext, domains: Sequence[s
         ).all()
         if not stale:
             return done
-        rows = []
+        rows, unreadable = [], []
         for old in stale:
-            replies = tuple(Reply.from_json(reply) for reply in old.replies)
-            fresh = DomainScan(old.domain, replies, derive_signals(old.domain, replies))
+            try:
+                replies = tuple(Reply.from_json(reply) for reply in old.replies)
+                fresh = DomainScan(old.domain, replies, derive_signals(old.domain, replies))
+            except Exception:  # noqa: BLE001 - whatever another release has written
+                unreadable.append(old.domain)
+                continue
             row = _row(context, fresh, old)
             # A look-up that only the newer rules find open has no retry yet.
             retry_at = (old.retry_at or context.clock()) if row["status"] == "partial" else None
             rows.append(row | {"attempts": old.attempts, "retry_at": retry_at, "scanned_at": old.scanned_at})
         _write(connection, context, rows, {old.domain: old for old in stale})
+        if unreadable:
+            connection.execute(text(LOOK_UP_ANEW), {"domains": unreadable, "version": SIGNALS_VERSION})
+            context.progress(f"the kept replies of {len(unreadable)} domains cannot be read: they are looked up anew")
         connection.commit()
         done += len(rows)
 
@@ -177,6 +197,7 @@ def _row(context: StageContext, result: DomainScan, old: Row[Any] | None) -> dic
     """The row of a scan. What failed look-ups left open keeps its last good value, with that value's time."""
     now = context.clock()
     signals, kept = keep_last_good(result.signals, signals_from_json(old.signals) if old else None)
+    known = old.kept if old and isinstance(old.kept, dict) else {}
     attempts = (old.attempts + 1 if old else 1) if signals.status == "partial" else 0
     return {
         "domain": result.domain,
@@ -192,7 +213,7 @@ def _row(context: StageContext, result: DomainScan, old: Row[Any] | None) -> dic
         "dmarc_policy": signals.dmarc_policy,
         "signals": asdict(signals),
         "replies": [reply.to_json() for reply in result.replies],
-        "kept": {name: old.kept.get(name) or old.scanned_at.isoformat() for name in kept} if old else {},
+        "kept": {name: known.get(name) or old.scanned_at.isoformat() for name in kept} if old else {},
         "attempts": attempts,
         "retry_at": now + retry_delay(attempts) if attempts else None,
         "code_version": SIGNALS_VERSION,
@@ -200,11 +221,6 @@ def _row(context: StageContext, result: DomainScan, old: Row[Any] | None) -> dic
         "scanned_at": now,
         "derived_at": now,
     }
-
-
-def retry_delay(attempts: int) -> timedelta:
-    """How long to wait after so many scans in a row that left a look-up open: ten minutes, doubled up to a day."""
-    return min(FIRST_RETRY * (1 << min(attempts - 1, 10)), LAST_RETRY)
 
 
 def _write(
@@ -215,13 +231,11 @@ def _write(
 ) -> list[tuple[str, Change]]:
     """Write rows over the earlier ones of their domains, and what changed between them."""
     upsert(connection, domain_signals, rows, key=["domain"])
-    changes = [
-        (row["domain"], change)
-        for row in rows
-        if row["domain"] in earlier
-        for change in changes_between(
-            signals_from_json(earlier[row["domain"]].signals), signals_from_json(row["signals"])
-        )
-    ]
+    changes = []
+    for row in rows:
+        before = signals_from_json(earlier[row["domain"]].signals) if row["domain"] in earlier else None
+        after = signals_from_json(row["signals"])
+        if before is not None and after is not None:
+            changes += [(row["domain"], change) for change in changes_between(before, after)]
     record_changes(connection, context.run_id, context.clock(), changes)
     return changes

@@ -41,6 +41,10 @@ class Window:
         """The oldest moment asked for; None: everything."""
         return None if self.start <= FIRST_DAY else datetime.combine(self.start, time.min, UTC)
 
+    def sweeps(self, today: date) -> bool:
+        """Whether everything is asked for that the API has, however old, up to the present."""
+        return self.since is None and self.end >= today
+
     def holds(self, day: date) -> bool:
         """Whether a day partition lies inside."""
         return self.start <= day <= self.end
@@ -76,6 +80,10 @@ def last_success(connection: Connection) -> datetime | None:
     return found
 
 
+class SyncPaused(RuntimeError):  # noqa: N818 - the name says what is the case
+    """Partner Center has asked for a pause that is not over."""
+
+
 class SourceMismatch(RuntimeError):  # noqa: N818 - the name says what is the case
     """The database holds referrals of another Partner Center than the one that is set."""
 
@@ -106,11 +114,35 @@ def check_source(connection: Connection, source: str) -> None:
         )
 
 
+def pause_until(connection: Connection, now: datetime) -> datetime | None:
+    """When Partner Center takes the next request, if the newest sync was told to pause for longer than it could."""
+    until: datetime | None = connection.execute(
+        text("SELECT retry_at FROM sync_runs ORDER BY started_at DESC LIMIT 1")
+    ).scalar()
+    return until if until is not None and until > now else None
+
+
+def check_pause(connection: Connection, now: datetime) -> None:
+    """Make sure that Partner Center takes requests again.
+
+    :raises SyncPaused: it asked for a pause that is not over.
+    """
+    until = pause_until(connection, now)
+    if until is not None:
+        raise SyncPaused(
+            f"Partner Center has asked for no request before {until:%Y-%m-%d %H:%M:%S} UTC (too many requests, or it "
+            "is in trouble); the first sync after that catches up"
+        )
+
+
 def begin_sync(connection: Connection, context: StageContext, window: Window, source: str) -> None:
     """Open the books of this run and close those of runs that died while fetching; the caller commits.
 
-    Safe to repeat: a step that is retried starts its books again. Only called under the stage lock, which is
-    why any other sync still `running` must be dead.
+    Safe to repeat: a step that is retried starts its books again. Only called by a fetch that keeps others out,
+    which is why any other sync still `running` must be dead.
+
+    The watermark may move only for a window that begins where catching up would have begun, or before: one of some
+    days (a backfill, today's partition) would leave a gap behind it that nobody looks into again.
 
     :param source: host of the API that is asked.
     :raises SourceMismatch: earlier syncs came from another host.
@@ -133,29 +165,49 @@ def begin_sync(connection: Connection, context: StageContext, window: Window, so
             "source": source,
             "forced": context.force,
             "start": window.since,
-            "covers": window.end >= now.date(),
+            "covers": window.end >= now.date()
+            and window.start <= next_window(last_success(connection), now.date()).start,
             "now": now,
         },
     )
 
 
-def fail_sync(connection: Connection, context: StageContext, error: str) -> None:
-    """Close the books of a run whose fetch broke off, with the reason; the caller commits."""
+def limit_watermark(connection: Connection, context: StageContext, served_at: datetime) -> None:
+    """Let the watermark go no further than the API's clock; the caller commits.
+
+    :param served_at: when the API gave the first page, by its own clock; ours may be ahead.
+    """
     connection.execute(
-        text(
-            "UPDATE sync_runs SET status = 'failed', finished_at = :now,"
-            " errors = jsonb_build_array(CAST(:error AS text))"
-            " WHERE run_id = :run"
-        ),
-        {"now": context.clock(), "run": context.run_id, "error": error},
+        text("UPDATE sync_runs SET window_end = :at WHERE run_id = :run AND window_end > :at"),
+        {"run": context.run_id, "at": served_at},
     )
 
 
-def end_fetch(connection: Connection, context: StageContext, new_versions: int) -> None:
-    """Note that everything in the window is kept: from now on the watermark counts; the caller commits."""
+def fail_sync(connection: Connection, context: StageContext, error: str, retry_at: datetime | None = None) -> None:
+    """Close the books of a run whose fetch broke off, with the reason; the caller commits.
+
+    :param retry_at: when the API takes the next request, if it asked for a pause.
+    """
     connection.execute(
-        text("UPDATE sync_runs SET status = 'fetched', new_versions = :new WHERE run_id = :run"),
-        {"run": context.run_id, "new": new_versions},
+        text(
+            "UPDATE sync_runs SET status = 'failed', finished_at = :now, retry_at = :retry_at,"
+            " errors = jsonb_build_array(CAST(:error AS text))"
+            " WHERE run_id = :run"
+        ),
+        {"now": context.clock(), "run": context.run_id, "error": error, "retry_at": retry_at},
+    )
+
+
+def end_fetch(
+    connection: Connection, context: StageContext, new_versions: int, retry_at: datetime | None = None
+) -> None:
+    """Note that everything in the window is kept: from now on the watermark counts; the caller commits.
+
+    :param retry_at: when the API takes the next request, if it asked for a pause after the pages.
+    """
+    connection.execute(
+        text("UPDATE sync_runs SET status = 'fetched', new_versions = :new, retry_at = :retry_at WHERE run_id = :run"),
+        {"run": context.run_id, "new": new_versions, "retry_at": retry_at},
     )
     count_items(connection, "s.run_id = :run", {"run": context.run_id})
 

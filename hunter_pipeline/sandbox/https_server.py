@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import ssl
+import struct
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _TLS_HANDSHAKE: Final = b"\x16"
 _HANDSHAKE_SECONDS: Final = 10
+_DRIP_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,23 @@ class Request:
         return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
+Break = Literal["reset", "cut", "drip", "stall"]
+"""How an answer goes wrong on its way: the connection is reset before a byte of it; it ends half way through the body;
+the body comes a byte at a time; the body never comes."""
+
+
 @dataclass(frozen=True)
 class Response:
-    """What is sent back. ``headers`` come on top of the content type and length."""
+    """What is sent back. ``headers`` come on top of the content type and length, and replace the usual ``Date``.
+
+    ``broken``: how it goes wrong on its way; None: it does not.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
+    broken: Break | None = None
 
 
 def json_response(status: int, value: object, headers: Mapping[str, str] | None = None) -> Response:
@@ -161,7 +173,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or response is None or not secure
         if response is None:
             return
-        self.send_response(response.status)
+        if response.broken:
+            self.close_connection = True
+        if response.broken == "reset":
+            # closing then sends RST in place of FIN
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        self.send_response_only(response.status)
+        self.send_header("Server", self.version_string())
+        if "Date" not in response.headers:
+            self.send_header("Date", self.date_time_string())
         if response.status != 204:
             self.send_header("Content-Type", response.content_type)
         self.send_header("Content-Length", str(len(response.body)))
@@ -171,6 +192,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
+            self._send_body(response)
+
+    def _send_body(self, response: Response) -> None:
+        if response.broken == "cut":
+            self.wfile.write(response.body[: len(response.body) // 2])
+        elif response.broken in ("drip", "stall"):
+            self.wfile.flush()
+            for index in range(len(response.body)):
+                # until the client has had enough, which the next byte or its closing tells
+                readable, _, _ = select.select([self.connection], [], [], _DRIP_SECONDS)
+                if readable:
+                    return
+                if response.broken == "drip":
+                    self.wfile.write(response.body[index : index + 1])
+                    self.wfile.flush()
+        else:
             self.wfile.write(response.body)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815

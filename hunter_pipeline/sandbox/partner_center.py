@@ -15,10 +15,12 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any, Final
 
-from hunter_pipeline.sandbox.https_server import Request, Response, json_response
+from hunter_pipeline.sandbox.https_server import Break, Request, Response, json_response
 from hunter_pipeline.sandbox.referral_store import Item, ReferralStore
 
 LIST_PATH: Final = "/v1.0/engagements/referrals"
@@ -59,6 +61,7 @@ class _Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: object = None
     path: str = ""
+    broken: Break | None = None
 
 
 class PartnerCenter:
@@ -66,7 +69,8 @@ class PartnerCenter:
 
     ``accepts`` tells whether an access token is good now; ``page_size`` is the number of referrals on a page.
     ``referrals`` can be changed while the server runs; ``requests`` is what came in, oldest first, at most
-    the last `KEPT_REQUESTS`.
+    the last `KEPT_REQUESTS`. ``clock`` gives the time of the ``Date`` header, None leaves it to the server; ``headers``
+    stand in every answer; ``before_answer`` is called before each, so that the world can change between two pages.
     """
 
     def __init__(self, accepts: Callable[[str], bool], *, page_size: int = 10) -> None:
@@ -74,6 +78,9 @@ class PartnerCenter:
         self.requests: list[LoggedRequest] = []
         self.base_url = ""
         self.page_size = page_size
+        self.clock: Callable[[], datetime] | None = None
+        self.headers: dict[str, str] = {}
+        self.before_answer: Callable[[Request], None] | None = None
         self._accepts = accepts
         self._faults: deque[_Fault] = deque()
         self._lock = threading.Lock()
@@ -100,6 +107,19 @@ class PartnerCenter:
         with self._lock:
             self._faults.extend(_Fault(0) for _ in range(count))
 
+    def break_next(self, count: int, how: Break, *, path: str = "") -> None:
+        """Let the right answer to the next ``count`` requests go wrong on its way, see `Break`.
+
+        ``path``: only requests whose path contains this text count.
+        """
+        with self._lock:
+            self._faults.extend(_Fault(200, path=path, broken=how) for _ in range(count))
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more."""
+        with self._lock:
+            self._faults.clear()
+
     def add_raw_item(self, text: str, *, updated: str | None = None, referral_id: str | None = None) -> None:
         """Serve this text as one item of the list, for what `json.dumps` cannot make.
 
@@ -116,13 +136,17 @@ class PartnerCenter:
             fault = next((each for each in self._faults if each.path in request.path), None)
             if fault:
                 self._faults.remove(fault)
-        response = _from_fault(fault) if fault else self._serve(request, authorized)
+        if self.before_answer is not None:
+            self.before_answer(request)
+        response = _from_fault(fault) if fault and not fault.broken else self._serve(request, authorized)
         if response is not None:
-            ids = {"request-id": str(uuid.uuid4())}
+            ids = {"request-id": str(uuid.uuid4()), **self.headers}
+            if self.clock is not None:
+                ids.setdefault("Date", format_datetime(self.clock(), usegmt=True))
             for name in ("client-request-id", "MS-CorrelationId", "MS-RequestId"):
                 if sent := request.headers.get(name):
                     ids[name] = sent
-            response = Response(response.status, response.body, response.content_type, {**ids, **response.headers})
+            response = replace(response, headers={**ids, **response.headers}, broken=fault.broken if fault else None)
         status = response.status if response else 0
         with self._lock:
             self.requests.append(

@@ -17,6 +17,7 @@ from hunter_pipeline.partner_center.referral import REFERRAL_VERSION
 from hunter_pipeline.pipeline import fetch, leads, normalize, track
 from hunter_pipeline.pipeline.context import utc_now
 from hunter_pipeline.pipeline.sync_runs import last_success
+from hunter_pipeline.pipeline.versions import FETCH_VERSION
 from hunter_pipeline.readers.glances import top_skip_reasons
 from hunter_pipeline.runs.sync_request import EXPIRES_TAG
 from hunter_pipeline.store import tables
@@ -30,7 +31,7 @@ GROUP = "referrals"
     group_name=GROUP,
     kinds={"python", "postgres"},
     owners=OWNERS,
-    code_version=fetch.FETCH_VERSION,
+    code_version=FETCH_VERSION,
     metadata=table_metadata(tables.partner_center_referrals_raw),
     tags=PERSONAL_DATA,
 )

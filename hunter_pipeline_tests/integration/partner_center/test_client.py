@@ -12,7 +12,14 @@ import structlog
 
 from hunter_pipeline.partner_center import client as client_module
 from hunter_pipeline.partner_center.client import PartnerCenterClient
-from hunter_pipeline.partner_center.errors import ApiError, NetworkError, PartnerCenterError, UnreadablePage
+from hunter_pipeline.partner_center.errors import (
+    ApiError,
+    NetworkError,
+    PartnerCenterError,
+    ReadLimit,
+    Throttled,
+    UnreadablePage,
+)
 from hunter_pipeline.sandbox.https_server import Response, json_response
 from hunter_pipeline_tests.integration.partner_center.scripted_server import Script
 
@@ -247,7 +254,7 @@ def test_retry_after_is_honoured(
     script.answers.append(json_response(status, {}, {"Retry-After": header}))
     script.page(item("1"))
     assert ids(client) == [["1"]]
-    assert clock.slept == [wait]
+    assert clock.slept == ([wait] if wait else [])
 
 
 @pytest.mark.parametrize("header", ["soon", "-5", "1.5e3", "9" * 5000, "Fri, 99 Nov 2026"])
@@ -366,9 +373,106 @@ def test_an_answer_beyond_the_bound_is_refused(
 def test_a_page_that_is_not_json_is_an_error_and_not_an_empty_list(
     script: Script, client: PartnerCenterClient, body: bytes
 ):
-    script.answers.append(Response(200, body))
+    script.answers += [Response(200, body)] * 2
     with pytest.raises(UnreadablePage, match="HUNTER_PARTNER_CENTER_BASE_URL"):
         ids(client)
+
+
+@pytest.mark.parametrize("body", [b"<html></html>", b"[]", b'{"value": [', b"", b'{"value": null}'])
+def test_a_broken_answer_gets_the_second_attempt_that_a_500_gets(
+    script: Script, client: PartnerCenterClient, body: bytes
+):
+    script.answers.append(Response(200, body))
+    script.page(item("1"))
+    assert ids(client) == [["1"]]
+
+
+@pytest.mark.parametrize("broken", ["reset", "cut"])
+def test_a_connection_that_breaks_gets_a_second_attempt(script: Script, client: PartnerCenterClient, broken: Any):
+    script.answers.append(Response(200, b'{"value": []}', broken=broken))
+    script.page(item("1"))
+    assert ids(client) == [["1"]]
+
+
+@pytest.mark.parametrize("broken", ["drip", "stall"])
+def test_a_body_that_never_ends_is_given_up(script: Script, clock: Clock, broken: Any):
+    script.answers += [Response(200, b"x" * 10_000, broken=broken)] * 2
+    with pytest.raises(NetworkError, match=r"within 0\.[25] seconds"):
+        ids(make(script.base_url, clock, timeout=0.5, body_timeout=0.2))
+    assert len(script.requests) == 2
+
+
+def test_a_list_without_end_is_ended_by_the_page_limit(script: Script, clock: Clock):
+    for number in range(9):
+        script.page(item(str(number)), link=f"?$skiptoken={number}")
+    with pytest.raises(ReadLimit, match=r"after 4 pages.*HUNTER_PARTNER_CENTER_PAGE_LIMIT"):
+        ids(make(script.base_url, clock, page_limit=4))
+    assert len(script.requests) == 4
+
+
+def test_one_sync_asks_no_longer_than_its_budget(script: Script, clock: Clock):
+    for number in range(9):
+        script.page(item(str(number)), link=f"?$skiptoken={number}")
+    with pytest.raises(ReadLimit, match="HUNTER_PARTNER_CENTER_SYNC_BUDGET"):
+        ids(make(script.base_url, clock, interval=10, budget=35))
+    assert len(script.requests) == 4
+
+
+def test_nothing_is_asked_before_the_pause_is_over(script: Script, clock: Clock):
+    client = make(script.base_url, clock, attempts=1)
+    script.answers.append(json_response(429, {}, {"Retry-After": "60"}))
+    with pytest.raises(ApiError):
+        client.get_referral("1")
+    script.answers.append(json_response(200, {"id": "2"}))
+    client.get_referral("2")
+    assert clock.slept == [60.0]
+
+
+def test_a_pause_beyond_the_budget_is_not_waited_for(script: Script, clock: Clock):
+    script.answers.append(json_response(429, {}, {"Retry-After": "60"}))
+    with pytest.raises(Throttled) as caught:
+        ids(make(script.base_url, clock, budget=50))
+    assert caught.value.until == START + timedelta(seconds=60)
+    assert clock.slept == []
+
+
+def test_a_renewal_that_fails_in_passing_gets_a_second_attempt(script: Script, clock: Clock):
+    answers: list[Exception | str] = [NetworkError("Microsoft's identity service is in trouble"), "good"]
+
+    def token(*, force_refresh: bool = False) -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    script.page(item("1"))
+    assert ids(make(script.base_url, clock, token)) == [["1"]]
+
+
+def counted(script: Script, count: int, *names: str, link: str | None = None) -> None:
+    more = {"@odata.nextLink": link} if link else {}
+    script.answers.append(json_response(200, {"@odata.count": count, "value": [item(name) for name in names], **more}))
+
+
+def test_a_list_that_shrank_between_two_pages_is_read_once_more(script: Script, client: PartnerCenterClient):
+    counted(script, 5, "1", "2", link="?$skiptoken=a")
+    counted(script, 4, "4", "5")  # 1 was deleted, and 3 slipped onto the first page
+    counted(script, 4, "2", "3", link="?$skiptoken=a")
+    counted(script, 4, "4", "5")
+    assert ids(client) == [["1", "2"], ["4", "5"], ["2", "3"], ["4", "5"]]
+
+
+def test_a_list_that_keeps_shrinking_is_read_three_times_at_most(script: Script, client: PartnerCenterClient):
+    for left in (9, 8, 7):
+        counted(script, left, "1", "2", link="?$skiptoken=a")
+        counted(script, left - 1, "3")
+    assert len(ids(client)) == 6
+
+
+def test_counts_of_single_pages_are_not_taken_for_a_list_that_shrinks(script: Script, client: PartnerCenterClient):
+    counted(script, 2, "1", "2", link="?$skiptoken=a")
+    counted(script, 1, "3")
+    assert ids(client) == [["1", "2"], ["3"]]
 
 
 def test_the_pages_before_a_failure_have_been_handed_out(script: Script, client: PartnerCenterClient):

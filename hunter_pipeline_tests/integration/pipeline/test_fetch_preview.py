@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from hunter_pipeline.pipeline.fetch import DayCount, Preview, preview_fetch
+from hunter_pipeline.pipeline.fetch_preview import DayCount, Preview, preview_fetch
 from hunter_pipeline.pipeline.sync_runs import SourceMismatch, Window
 from hunter_pipeline.store.tables import metadata
 from hunter_pipeline_tests.pipeline_runs import Pipeline, day

@@ -5,10 +5,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from hunter_pipeline.pipeline.signals import retry_delay, scan_domains
+from hunter_pipeline.pipeline.context import retry_delay
+from hunter_pipeline.pipeline.scores import score_leads
+from hunter_pipeline.pipeline.signals import scan_domains
 from hunter_pipeline.sandbox.dns_zone import ZoneServer
 from hunter_pipeline.scan.dns import DnsSettings, LookupStatus
-from hunter_pipeline.scan.scan import scan
+from hunter_pipeline.scan.scan import SIGNALS_VERSION, scan
+from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.upkeep.rescans import rescan_domains
 from hunter_pipeline_tests.integration.pipeline.domain_world import NOW, DomainWorld, google, m365
 
 CHANGES = "SELECT field, old, new FROM domain_signal_history ORDER BY id"
@@ -119,3 +123,45 @@ def test_a_declared_tenant_keeps_its_provider_whatever_dns_says(world: DomainWor
     assert world.rows("SELECT c.provider, s.provider FROM companies c JOIN domain_signals s USING (domain)") == [
         ("M365", "Google")
     ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "signals = signals || '{\"from_a_newer_release\": [1]}'",
+        "signals = '[]'",
+        "signals = signals - 'mx_state'",
+        "signals = signals || '{\"provider\": \"Yarin\"}', provider = 'Yarin'",
+        "signals = signals || '{\"mx_hosts\": 5}'",
+        "kept = '[]'",
+        'replies = \'[{"name": "bad.com"}]\'',
+        "replies = '[5]'",
+        "replies = '{}'",
+        "replies = jsonb_set(replies, '{0,records}', '[5, null]')",
+        "replies = jsonb_set(replies, '{0,status}', '\"from a newer release\"')",
+    ],
+)
+def test_a_row_that_another_release_wrote_costs_only_its_own_domain(world: DomainWorld, damage: str):
+    world.companies("bad.com", "good.com")
+    world.zone |= google("bad.com") | google("good.com")
+    scan_domains(world.context(), world.scan)
+    world.execute(f"UPDATE domain_signals SET {damage} WHERE domain = 'bad.com'")
+    world.execute("UPDATE domain_signals SET code_version = 'of another release'")
+    scan_domains(world.context(after=timedelta(minutes=1)), world.scan)
+    found = world.rows("SELECT domain, provider, status, code_version, signals->>'provider' FROM domain_signals")
+    assert sorted(found) == [
+        ("bad.com", "Google", "complete", SIGNALS_VERSION, "Google"),
+        ("good.com", "Google", "complete", SIGNALS_VERSION, "Google"),
+    ]
+    report = score_leads(world.context(), load_rules(), tenant_score=55, cosell_bonus=15)
+    assert report.counts["total"] == 2
+
+
+def test_a_rescan_over_such_a_row_goes_through_too(world: DomainWorld):
+    world.companies("bad.com", "good.com")
+    world.zone |= google("bad.com") | google("good.com")
+    scan_domains(world.context(), world.scan)
+    world.execute("UPDATE domain_signals SET signals = '{\"x\": 1}', kept = '[]' WHERE domain = 'bad.com'")
+    context = world.context(after=timedelta(days=60))
+    report = rescan_domains(context, world.scan, older_than=timedelta(days=30), limit=10)
+    assert report.counts["rescanned"] == 2

@@ -12,26 +12,15 @@ from hunter_pipeline.pipeline.sync_runs import SourceMismatch, Window, last_succ
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.store.tables import metadata
 from hunter_pipeline_tests.pipeline_runs import Pipeline, day
+from hunter_pipeline_tests.sandbox_fixtures import flat
 
 CHANGES_EACH_TIME = {
     "last_seen_at",
+    "last_seen_run_id",
     "occurrences",
     "run_id",
 }
 """Columns that say when something was last seen, not what it is."""
-
-
-def flat(referral_id: str, **fields: Any) -> dict[str, Any]:
-    """A referral in the flat shape."""
-    return {
-        "id": referral_id,
-        "type": "marketplace",
-        "status": "New",
-        "companyName": f"Company {referral_id}",
-        "website": f"https://www.{referral_id.lower()}-kurgu.com.tr",
-        "createdDateTime": "2026-10-01T08:00:00Z",
-        "updatedDateTime": "2026-10-01T08:00:00Z",
-    } | fields
 
 
 def everything(pipeline: Pipeline) -> dict[str, list[Any]]:
@@ -43,13 +32,6 @@ def everything(pipeline: Pipeline) -> dict[str, list[Any]]:
         query = f"SELECT row_to_json(t)::text FROM (SELECT {', '.join(columns)} FROM {table.name}) t"
         content[table.name] = sorted(pipeline.rows(query))
     return content
-
-
-@pytest.fixture
-def empty(sandbox: Sandbox) -> Sandbox:
-    """The sandbox without its samples."""
-    sandbox.partner_center.referrals.clear()
-    return sandbox
 
 
 def test_the_samples_reach_every_kind_of_outcome(pipeline: Pipeline):
@@ -339,23 +321,6 @@ def test_a_single_referral_that_cannot_be_fetched_now_is_kept_as_listed_and_aske
     pipeline.sync()
     assert pipeline.rows("SELECT payload_form FROM partner_center_referrals_raw") == ["detail"]
     assert pipeline.rows("SELECT domain FROM raw_leads") == ["kisa-kurgu.com.tr"]
-
-
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [(403, None), (404, None), (200, "<html>"), (200, '{"id": "another"}'), (200, '{"status": "no id"}')],
-)
-def test_a_single_referral_that_the_api_refuses_for_good_keeps_its_list_form_and_holds_nothing_up(
-    pipeline: Pipeline, empty: Sandbox, status: int, body: str | None
-):
-    short = {"id": "short-1", "status": "New", "customerProfile": {"name": "Short", "team": []}}
-    empty.partner_center.referrals.add(short, short_in_list=True)
-    empty.partner_center.referrals.add(flat("A1"))
-    empty.partner_center.fail_next(1, status, body=body, path="/referrals/short-1")
-    pipeline.sync()
-    forms = dict(pipeline.rows("SELECT referral_id, payload_form FROM partner_center_referrals_raw"))
-    assert forms == {"short-1": "list", "A1": "list"}
-    assert pipeline.rows("SELECT status, fetched, succeeded, skipped FROM sync_runs") == [("success", 2, 1, 1)]
 
 
 def test_a_window_takes_only_its_days_and_the_first_day_stands_for_all_before(pipeline: Pipeline, empty: Sandbox):

@@ -101,9 +101,35 @@ def test_a_byte_order_mark_is_accepted():
 
 
 @pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
-def test_a_page_with_a_number_that_json_does_not_have_is_no_json(name: str):
-    with pytest.raises(UnreadablePage):
-        read_list(page('{"id":"1"}', f'{{"dealValue": {name}}}'))
+def test_a_number_that_json_does_not_have_stays_with_its_item(name: str):
+    first, odd, last = read_list(page('{"id":"1"}', f'{{"dealValue": {name}}}', '{"id":"2"}')).items
+    assert (first.value, last.value) == ({"id": "1"}, {"id": "2"})
+    assert odd.text == f'{{"dealValue": {name}}}'
+    assert repr(odd.value) == repr({"dealValue": float(name)})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"id": "x", }',
+        "{id: 1}",
+        "{'id': 'x'}",
+        '{"id": undefined}',
+        '{"id": 01}',
+        '{"id": "x" "y": [1, 2]}',
+        '{"notes": "he said "hi" there"}',
+        r'{"path": "C:\x"}',
+        '["a" "b"]',
+    ],
+)
+def test_an_item_that_is_no_json_stays_with_itself(broken: str):
+    first, odd, last = read_list(page('{"id":"1"}', broken, '{"id":"2"}')).items
+    assert (first.value, last.value) == ({"id": "1"}, {"id": "2"})
+    assert odd == RawItem(broken, None, "is no JSON")
+
+
+def test_a_line_break_inside_a_text_is_taken_as_it_is():
+    assert read_list(page('{"notes": "a\nb\tc\x01"}')).items[0].value == {"notes": "a\nb\tc\x01"}
 
 
 def test_no_beginning_of_a_page_is_taken_for_a_page():
