@@ -65,6 +65,8 @@ COLUMN_SOURCES: Mapping[str, Mapping[str, tuple[Source, ...]]] = {
         "canonical_name": ((TRACKED, "company_name"), (TRACKED, "source_updated_at")),
         "azure_tenant_id": ((TRACKED, "azure_tenant_id"), (TRACKED, "source_updated_at")),
         "provider": ((TRACKED, "azure_tenant_id"), (SIGNALS, "provider")),
+        "sort_name": ((TRACKED, "company_name"),),
+        **dict.fromkeys(("search_text", "search_grams"), ((LEADS, "domain"), (TRACKED, "company_name"))),
     },
     SIGNALS: {"domain": ((COMPANIES, "domain"),)},
     SCORES: {

@@ -26,9 +26,7 @@ class Lead:
     """A company domain with at least one referral. Without a score yet, the fields of the score are null."""
 
     domain: Annotated[str, Column("Domain", "c.domain", kind="domain", sort=Sort("domain"))]
-    company_name: Annotated[
-        str | None, Column("Company", "c.canonical_name", sort=Sort("company", sql="lower(c.canonical_name)"))
-    ]
+    company_name: Annotated[str | None, Column("Company", "c.canonical_name", sort=Sort("company", sql="c.sort_name"))]
     referral_type: Annotated[
         ReferralType | None,
         Column(

@@ -39,6 +39,9 @@ CHOICES = {
 }
 """Values that the list takes, by parameter."""
 
+MOST_WORDS = 12
+"""Words of a search that count."""
+
 MAX_PAGE = 200
 _STREAM_ROWS = 1000
 
@@ -55,7 +58,8 @@ class LeadFilter:
     :param category: P1 to P6, or `unscored`.
     :param min_score: lowest score, included; leads without a score are out.
     :param max_score: highest score, included; leads without a score are out.
-    :param text: part of the company's name or of the domain, in any case.
+    :param text: words that all stand in the company's name or domain, in any order; case and accents do not matter,
+        nor does the dot of an i.
     :param domain: exactly this domain.
     """
 
@@ -232,9 +236,13 @@ def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
         add("s.score >= :min_score", min_score=lead_filter.min_score)
     if lead_filter.max_score is not None:
         add("s.score <= :max_score", max_score=lead_filter.max_score)
-    if lead_filter.text:
-        pattern = "%" + lead_filter.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        add("(c.domain ILIKE :text OR c.canonical_name ILIKE :text)", text=pattern)
+    for number, word in enumerate((lead_filter.text or "").split()[:MOST_WORDS]):
+        # The index finds the leads that have all of a word's letters by threes, and the text decides.
+        name = f"word{number}"
+        add(
+            f"c.search_grams @> hunter_grams(:{name}) AND strpos(c.search_text, hunter_fold(:{name})) > 0",
+            **{name: word},
+        )
     if lead_filter.domain is not None:
         add("c.domain = :domain", domain=lead_filter.domain)
     # What PostgreSQL cannot hold is in no row either.

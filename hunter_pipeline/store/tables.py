@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     ForeignKey,
     Identity,
@@ -206,6 +207,9 @@ raw_leads = Table(
     comment="One lead per referral that has a company domain",
 )
 
+_WORDS = "(((domain)::text || ' '::text) || (COALESCE(canonical_name, ''::character varying))::text)"
+"""What is searched, as PostgreSQL writes it back; the functions around it are made by a migration."""
+
 companies = Table(
     "companies",
     metadata,
@@ -217,7 +221,27 @@ companies = Table(
     run_id_column(),
     time_column("created_at", "When the company was first seen", nullable=False, now=True),
     time_column("updated_at", "When the row last changed", nullable=False, now=True),
+    Column(
+        "sort_name",
+        Text,
+        Computed("hunter_fold((canonical_name)::text)", persisted=True),
+        comment="Name by which the list is sorted: small letters without accents",
+    ),
+    Column(
+        "search_text",
+        Text,
+        Computed(f"hunter_fold({_WORDS})", persisted=True),
+        comment="Domain and name as they are searched: small letters without accents",
+    ),
+    Column(
+        "search_grams",
+        ARRAY(Text),
+        Computed(f"hunter_grams({_WORDS})", persisted=True),
+        comment="Every three letters that follow one another in `search_text`",
+    ),
     UniqueConstraint("domain"),
+    Index(None, "sort_name", "domain"),
+    Index(None, "search_grams", postgresql_using="gin"),
     comment="One company per domain",
 )
 

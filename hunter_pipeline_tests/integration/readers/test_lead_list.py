@@ -239,6 +239,52 @@ def test_a_filter_keeps_what_it_names(leads: Leads, values: dict[str, Any], expe
     assert [lead.domain for lead in iter_leads(leads.connection, LeadFilter(**values))] == expected
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("IŞIK", ["isik.com"]),
+        ("ışık", ["isik.com"]),
+        ("isik", ["isik.com"]),
+        ("ısparta", ["isparta.com"]),
+        ("ISPARTA", ["isparta.com"]),
+        ("İsparta", ["isparta.com"]),
+        ("celik", ["celik.com"]),
+        ("ÇELİK", ["celik.com"]),
+        ("UNAL", ["unal.com"]),
+        ("sanayi demir", ["celik.com"]),
+        ("demir yok", []),
+        ("strasse", ["strasse.com"]),
+        ("ΑΘΗΝΑ", ["athina.com"]),
+        ("αθήνα", ["athina.com"]),
+        ("МОСКВА", ["moskva.com"]),
+        ("ü", ["unal.com"]),
+        ("zzz %", []),
+    ],
+)
+def test_a_search_finds_what_a_person_means(leads: Leads, typed: str, expected: list[str]):
+    for domain, name in (
+        ("isik.com", "Işık Elektrik"),
+        ("isparta.com", "Isparta Gül"),
+        ("celik.com", "Kurgu Demir Çelik Sanayii"),
+        ("unal.com", "ÜNAL ve Oğulları"),
+        ("strasse.com", "Lange Straße"),
+        ("athina.com", "Αθήνα ΑΕ"),
+        ("moskva.com", "Москва"),
+    ):
+        leads.lead(domain, name=name)
+    found = _domains(leads, text=typed)
+    assert found == expected or (typed == "ü" and "unal.com" in found)
+    assert count_leads(leads.connection, LeadFilter(text=typed)) == len(found)
+
+
+def test_names_are_sorted_by_letters_not_by_bytes(leads: Leads):
+    names = ["Zebra", "Çelik", "ışık", "Ada", "Östen", "odak", "İzmir", "celal", "Ab"]
+    for number, name in enumerate(names):
+        leads.lead(f"n{number}.com", name=name)
+    found = [lead.company_name for lead in list_leads(leads.connection, sort="company").leads]
+    assert found == ["Ab", "Ada", "celal", "Çelik", "ışık", "İzmir", "odak", "Östen", "Zebra"]
+
+
 @pytest.fixture
 def many(leads: Leads) -> Leads:
     """Leads with equal keys, missing keys and every combination of them."""
