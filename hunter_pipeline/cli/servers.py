@@ -1,4 +1,4 @@
-"""`hunter dev` and `hunter web`: the long-running servers."""
+"""`hunter dev`, `hunter ui` and `hunter web`: the long-running servers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,18 @@ STOP_SECONDS = 20
 """How long children get to end by themselves."""
 
 
+QUIET = {
+    "GRPC_VERBOSITY": "ERROR",
+    # Said at every import of the definitions; the lock file pins the version that was tested.
+    "PYTHONWARNINGS": "ignore:Parameter `backfill_policy`",
+}
+"""Environment of processes that load the definitions; what is set already stands."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(dev)
+    app.command()(ui)
     app.command()(web)
 
 
@@ -62,21 +71,50 @@ def dev(
         from hunter_pipeline.orchestration.home import prepare_dagster_home  # imports Dagster, which takes seconds
 
         home = prepare_dagster_home(settings)
-        dagster = [sys.executable, "-m", "dagster", "dev", "-w", str(home / "workspace.yaml"), "-h", "127.0.0.1"]
-        lead_list = [
-            sys.executable,
-            "-c",
-            "from hunter_pipeline.cli import main; main()",
-            "web",
-            "--port",
-            str(list_port),
+        hunter = [sys.executable, "-c", "from hunter_pipeline.cli import main; main()"]
+        commands = [
+            [sys.executable, "-m", "dagster._daemon", "run", "-w", str(home / "workspace.yaml")],
+            [*hunter, "ui", "--port", str(port)],
+            [*hunter, "web", "--port", str(list_port)],
         ]
         out().print(f"Lead list:  http://127.0.0.1:{list_port}")
-        out().print(f"Dagster UI: http://127.0.0.1:{port} (takes some seconds to start; Ctrl+C stops both)")
+        out().print(f"Dagster UI: http://127.0.0.1:{port} (takes some seconds to start; Ctrl+C stops all)")
         os.environ.setdefault("HUNTER_DAGSTER_URL", f"http://127.0.0.1:{port}")
         if settings.database_url is None:
             stack.callback(_stop_database, settings.home, engine)
-        _run([[*dagster, "-p", str(port)], lead_list])
+        _run(commands)
+
+
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on")] = 3000,
+) -> None:
+    """Serve the Dagster UI behind Hunter's guard until stopped.
+
+    Dagster itself has no sign-in and obeys any web page that a browser on this machine shows. The guard answers under
+    own names only (this machine's, HUNTER_DAGSTER_URL, HUNTER_DAGSTER_PUBLIC_URL), takes changes from own pages and
+    programs only, and asks for HUNTER_WEB_TOKEN when it is set; an address beyond loopback needs it.
+    """
+    import uvicorn
+
+    from hunter_pipeline.orchestration.ui import dagster_ui
+    from hunter_pipeline.web.dagster_guard import DagsterGuard
+    from hunter_pipeline.web.security import check_exposure
+
+    settings = ready()
+    check_exposure(settings, host)
+    _check_port(port, "--port", host)
+    os.environ.update({**QUIET, **os.environ})
+    with dagster_ui(settings) as application:
+        err().print(f"Dagster UI: http://{host}:{port}", markup=False)
+        uvicorn.run(
+            DagsterGuard(application, settings),
+            host=host,
+            port=port,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=5,  # open pages hold WebSockets
+        )
 
 
 def web(
@@ -125,13 +163,7 @@ def _run(commands: Sequence[Sequence[str]]) -> None:
 
     They run in the working directory, where `.env` and relative paths in it are found.
     """
-    environment = {
-        **os.environ,
-        "HUNTER_HOME": str(load_settings().home),
-        "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR"),
-        # Said at every import of the definitions; the lock file pins the version that was tested.
-        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore:Parameter `backfill_policy`"),
-    }
+    environment = {**QUIET, **os.environ, "HUNTER_HOME": str(load_settings().home)}
     children = [subprocess.Popen(command, env=environment, start_new_session=True) for command in commands]
     wanted = False
 

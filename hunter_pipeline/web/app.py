@@ -30,6 +30,7 @@ from hunter_pipeline.web import api, health, ingest, pages
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterRefused, DagsterUnavailable
 from hunter_pipeline.web.security import Guard, Sessions, check_exposure
 from hunter_pipeline.web.services import Services
+from hunter_pipeline.web.token_gate import WRONG_SECONDS, TokenGate
 from hunter_pipeline.web.webhook import CertificateUnavailable, Verifier, trusted_roots
 
 log = logging.getLogger(__name__)
@@ -45,16 +46,18 @@ def create_app(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     verifier: Verifier | None = None,
+    wrong_token_seconds: float = WRONG_SECONDS,
 ) -> FastAPI:
     """The application; nothing is asked of database or Dagster yet.
 
     :param engine: on Hunter's database.
     :param clock: gives the present, aware UTC.
     :param verifier: checks webhooks in place of the one that the settings describe.
+    :param wrong_token_seconds: what a wrong token costs who sends it.
     :raises SettingsError: the server would be open to other machines without a token, or the webhook's root
         certificates cannot be read.
     """
-    check_exposure(settings)
+    check_exposure(settings, settings.web_host)
     app = FastAPI(
         title="Hunter",
         summary="Leads from Microsoft Partner Center referrals, ranked and explained",
@@ -62,10 +65,11 @@ def create_app(
         docs_url=None,  # their pages load scripts from other hosts; `pages` has one of our own
         redoc_url=None,
     )
-    app.state.services = Services(
-        settings, engine, DagsterClient(settings.dagster_url), clock, verifier or _verifier(settings, clock)
-    )
-    app.state.sessions = Sessions(settings.web_token.get_secret_value()) if settings.web_token else None
+    token = settings.web_token.get_secret_value() if settings.web_token else None
+    app.state.sessions = sessions = Sessions(token) if token else None
+    app.state.gate = gate = TokenGate([token], wrong_token_seconds) if token else None
+    dagster = DagsterClient(settings.dagster_url, sessions.dagster_key if sessions else None)
+    app.state.services = Services(settings, engine, dagster, clock, verifier or _verifier(settings, clock))
     app.state.metrics = health.Metrics(engine)
     app.include_router(health.router)
     app.include_router(api.router)
@@ -73,7 +77,7 @@ def create_app(
     app.include_router(pages.router)
     app.mount("/static", _Static(directory=Path(__file__).parent / "static"), name="static")
     _answer_errors(app)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, sessions=sessions, gate=gate)
     app.add_middleware(health.MeasuredRequests, metrics=app.state.metrics)
     return app
 

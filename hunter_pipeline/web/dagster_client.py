@@ -94,13 +94,16 @@ class DagsterClient:
     """Asks one Dagster web server.
 
     :param url: its address, without a path.
+    :param key: opens the guard in front of it, where a token is set.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url
         self._session = requests.Session()
         # A proxy of the environment must not see what is meant for a neighbour.
         self._session.trust_env = False
+        if key is not None:
+            self._session.headers["authorization"] = f"Bearer {key}"
 
     def launch_sync(self, tags: Mapping[str, str]) -> str:
         """Queue a run of the sync job with these tags and return its id.
@@ -187,6 +190,11 @@ class DagsterClient:
             ) from error
         except requests.RequestException as error:
             raise DagsterRefused(f"Dagster at {self.url} cannot be asked ({type(error).__name__})") from error
+        if response.status_code in {401, 403}:
+            raise DagsterRefused(
+                f"the guard of Dagster at {self.url} refuses (HTTP {response.status_code}); HUNTER_WEB_TOKEN and "
+                "HUNTER_DAGSTER_URL must be the same for `hunter web` and `hunter ui`"
+            )
         try:
             answer = response.json()["data"][field]
             kind = answer["__typename"]

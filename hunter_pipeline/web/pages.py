@@ -7,7 +7,6 @@ JavaScript; it only adds the sync button's progress. The templates escape every 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, cast
@@ -35,8 +34,9 @@ from hunter_pipeline.readers.lineage import latest_steps, read_lineage
 from hunter_pipeline.readers.summary import summary
 from hunter_pipeline.vocabulary import BADGES, STAGES
 from hunter_pipeline.web import wording
-from hunter_pipeline.web.security import COOKIE, SESSION_SECONDS, Sessions, is_local_path
+from hunter_pipeline.web.security import COOKIE, Sessions, is_local_path
 from hunter_pipeline.web.services import Services, Use
+from hunter_pipeline.web.sign_in import answer_token
 
 PAGE_SIZE = 50
 
@@ -177,7 +177,7 @@ def sign_in_form(request: Request, next: Annotated[str, Query()] = "/") -> Respo
 
 
 @router.post("/sign-in")
-def sign_in(
+async def sign_in(
     request: Request,
     services: Use,
     token: Annotated[str, Form()] = "",
@@ -185,22 +185,18 @@ def sign_in(
 ) -> Response:
     """Take the token and hand out a session cookie."""
     sessions: Sessions | None = request.app.state.sessions
-    target = next if is_local_path(next) else "/"
     if sessions is None:
         return RedirectResponse("/", 303)
-    if not sessions.opens(token.strip()):
-        return render(request, "sign_in.html", 401, target=target, problem="This is not the token")
-    response = RedirectResponse(target, 303)
-    public = services.settings.web_public_url or ""
-    response.set_cookie(
-        COOKIE,
-        sessions.cookie(time.time()),
-        max_age=SESSION_SECONDS,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https" or public.startswith("https://"),
+    target = next if is_local_path(next) else "/"
+    return await answer_token(
+        request,
+        sessions,
+        request.app.state.gate,
+        token,
+        target,
+        secure=(services.settings.web_public_url or "").startswith("https://"),
+        show_form=lambda status, problem: render(request, "sign_in.html", status, target=target, problem=problem),
     )
-    return response
 
 
 @router.post("/sign-out")

@@ -14,9 +14,9 @@ import hmac
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hunter_pipeline.settings import Settings, SettingsError
+from hunter_pipeline.web.token_gate import TokenGate, TooManyGuesses
 
 COOKIE = "hunter_session"
 CSRF_HEADER = "x-csrf-token"
@@ -31,7 +32,7 @@ SESSION_SECONDS = 12 * 3600
 MAX_BODY_BYTES = 64 * 1024
 """Nothing that this server takes is larger than a sign-in form, a flag or an event."""
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_PATHS = frozenset({"/sign-in", "/healthz", "/healthz/live", "/healthz/ready", "/ingest/partnercenter"})
 _OPEN_PREFIX = "/static/"
 _WEBHOOK_PATH = "/ingest/partnercenter"
@@ -66,12 +67,12 @@ class Sessions:
     """
 
     def __init__(self, token: str) -> None:
-        self._token = token.encode()
-        self._key = hashlib.sha256(b"hunter session key\0" + self._token).digest()
+        self._key = hashlib.sha256(b"hunter session key\0" + token.encode()).digest()
 
-    def opens(self, candidate: str) -> bool:
-        """Whether this is the token; takes the same time whatever is wrong with it."""
-        return hmac.compare_digest(candidate.encode("utf-8", "replace"), self._token)
+    @property
+    def dagster_key(self) -> str:
+        """What the lead list shows to Dagster's guard in place of the token, so that the token stays here."""
+        return self._sign("key", "dagster")
 
     def cookie(self, now: float) -> str:
         """The value of a new session cookie.
@@ -103,14 +104,15 @@ def is_loopback(host: str) -> bool:
         return name == "localhost" or name.endswith(".localhost")
 
 
-def check_exposure(settings: Settings) -> None:
+def check_exposure(settings: Settings, host: str) -> None:
     """Make sure that nobody else can reach a server that asks for no token.
 
+    :param host: address that it listens on.
     :raises SettingsError: the host is not loopback and no token is set.
     """
-    if settings.web_token is None and not is_loopback(settings.web_host):
+    if settings.web_token is None and not is_loopback(host):
         raise SettingsError(
-            f"HUNTER_WEB_HOST={settings.web_host} is reachable from other machines and HUNTER_WEB_TOKEN is not set; "
+            f"{host} is reachable from other machines and HUNTER_WEB_TOKEN is not set; "
             'set a token (python -c "import secrets; print(secrets.token_urlsafe(32))" makes one) or use 127.0.0.1'
         )
 
@@ -130,9 +132,10 @@ class Guard:
     It puts `state["session"]` (a `Session` or None) on every request that it lets through.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, sessions: Sessions | None, gate: TokenGate | None) -> None:
         self._app = app
-        self._sessions = Sessions(settings.web_token.get_secret_value()) if settings.web_token else None
+        self._sessions = sessions
+        self._gate = gate
         self._public = urlsplit(settings.web_public_url) if settings.web_public_url else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,7 +169,7 @@ class Guard:
                 raise _BodyTooLargeError
             return message
 
-        refusal = self._refusal(scope)
+        refusal = await self._refusal(scope)
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
@@ -175,7 +178,7 @@ class Guard:
         if too_large and not started:
             await _too_large()(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    async def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         path: str = scope["path"]
         scope.setdefault("state", {})["session"] = None
@@ -185,59 +188,89 @@ class Guard:
         if path == _WEBHOOK_PATH:
             return None
         host = headers.get("host", "")
-        if self._sessions is None and not self._is_own_name(host):
-            return _error(403, f"This server answers on this machine only, not as {host[:100]!r}; set HUNTER_WEB_TOKEN")
+        if self._sessions is None and not self._is_own_name(name_of(host)):
+            return error_answer(
+                403, f"This server answers on this machine only, not as {host[:100]!r}; set HUNTER_WEB_TOKEN"
+            )
         # Before the token: a proxy may add it to whatever a browser sends.
-        if scope["method"] not in _SAFE_METHODS and not self._is_own_origin(headers, host):
-            return _error(403, "The request comes from another site")
-        bearer = _bearer(headers)
-        if self._sessions is not None and bearer is not None and self._sessions.opens(bearer):
+        if scope["method"] not in SAFE_METHODS and not is_own_origin(headers, host, self._public):
+            return error_answer(403, "The request comes from another site")
+        if self._sessions is None or self._gate is None or path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX):
             return None
-        if self._sessions is None or path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX):
-            return None
-        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
-        session = self._sessions.read(cookie, time.time()) if cookie and bearer is None else None
+        bearer = bearer_of(headers)
+        if bearer is not None:
+            try:
+                return None if await self._gate.opens(bearer, client_of(scope)) else sign_in_first(scope, headers)
+            except TooManyGuesses as error:
+                return error_answer(429, str(error), {"retry-after": "5"})
+        session = session_of(headers, self._sessions)
         if session is None:
-            return _sign_in_first(scope, headers)
-        if scope["method"] not in _SAFE_METHODS and path.startswith("/api/"):
+            return sign_in_first(scope, headers)
+        if scope["method"] not in SAFE_METHODS and path.startswith("/api/"):
             given = headers.get(CSRF_HEADER, "")
             if not hmac.compare_digest(given.encode(), session.csrf.encode()):
-                return _error(403, "The CSRF token is missing or wrong; load the page again")
+                return error_answer(403, "The CSRF token is missing or wrong; load the page again")
         scope["state"]["session"] = session
         return None
 
-    def _is_own_name(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
+    def _is_own_name(self, name: str) -> bool:
         return is_loopback(name) or (self._public is not None and name == self._public.hostname)
 
-    def _is_own_origin(self, headers: Headers, host: str) -> bool:
-        origin = headers.get("origin")
-        if origin is None:
-            return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
-        place = origin.partition("://")[2]
-        return bool(place) and (place == host or (self._public is not None and place == self._public.netloc))
+
+def name_of(host: str) -> str:
+    """The name in a `Host` header, without the port; empty when it cannot be read."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
-def _bearer(headers: Headers) -> str | None:
+def is_own_origin(headers: Headers, host: str, public: SplitResult | None) -> bool:
+    """Whether a request comes from a page of this site, or from no page at all.
+
+    :param host: the request's `Host` header.
+    :param public: address under which a reverse proxy serves this site.
+    """
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
+    place = origin.partition("://")[2]
+    return bool(place) and (place == host or (public is not None and place == public.netloc))
+
+
+def bearer_of(headers: Headers) -> str | None:
+    """The bearer token of a request; None without one."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else None
 
 
-def _sign_in_first(scope: Scope, headers: Headers) -> Response:
+def session_of(headers: Headers, sessions: Sessions) -> Session | None:
+    """The session of a request's cookie; None without a good one."""
+    cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
+    return sessions.read(cookie, time.time()) if cookie else None
+
+
+def client_of(scope: Scope) -> str:
+    """The address of who sends a request."""
+    client = scope.get("client")
+    return str(client[0]) if client else "an unknown address"
+
+
+def sign_in_first(scope: Scope, headers: Headers) -> Response:
+    """Lead a browser to the sign-in form and back, and tell a program that it needs the token."""
     path: str = scope["path"]
-    if scope["method"] in _SAFE_METHODS and "text/html" in headers.get("accept", "") and not path.startswith("/api/"):
+    page = scope.get("method") in SAFE_METHODS and "text/html" in headers.get("accept", "")
+    if page and not path.startswith("/api/"):
         query = scope["query_string"].decode("latin-1")
         wanted = quote(path, safe="/") + (f"?{query}" if query else "")
         return RedirectResponse(f"/sign-in?next={quote(wanted, safe='/')}", 303)
-    return _error(401, "Send the token: `Authorization: Bearer ...`", [("www-authenticate", "Bearer")])
+    return error_answer(401, "Send the token: `Authorization: Bearer ...`", {"www-authenticate": "Bearer"})
 
 
-def _error(status: int, detail: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
-    return JSONResponse({"detail": detail}, status, headers=dict(headers))
+def error_answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A refusal in the API's form."""
+    return JSONResponse({"detail": detail}, status, headers=dict(headers or {}))
 
 
 def _too_large() -> Response:
-    return _error(413, f"The body is larger than {MAX_BODY_BYTES} bytes")
+    return error_answer(413, f"The body is larger than {MAX_BODY_BYTES} bytes")

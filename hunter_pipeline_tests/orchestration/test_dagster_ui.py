@@ -4,6 +4,7 @@ Two servers: `hunter dev --sandbox`, and `dagster dev` typed by habit in a check
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -18,10 +19,13 @@ from typing import Any
 
 import pytest
 import requests
+from websockets import Origin, Subprotocol
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from hunter_pipeline.store.embedded.users import embedded_status
 from hunter_pipeline.vocabulary import STAGES
-from hunter_pipeline_tests.web.serving import free_port
+from hunter_pipeline_tests.web.serving import chromium, free_port
 
 START_SECONDS = 120
 RUN_SECONDS = 180
@@ -165,6 +169,60 @@ def test_one_referral_shows_its_story_as_a_partition(product: DagsterUi):
     assert "social_or_site_builder" in wait_for(told, RUN_SECONDS)
     runs = product.backfill(("referral_lineage",), [referral])
     assert [run["status"] for run in runs] == ["SUCCESS"], "one partition is rebuilt by hand"
+
+
+RELOAD = "mutation { reloadWorkspace { __typename } }"
+"""A mutation that harms nobody; launching a run or stopping a schedule takes the same way."""
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/%67raphql", "/graphql/"])
+def test_a_page_elsewhere_cannot_command_dagster_by_a_picture(product: DagsterUi, path: str):
+    answer = requests.get(f"{product.url}{path}", params={"query": RELOAD}, headers={"accept": "image/*"}, timeout=60)
+    assert "reloadWorkspace" not in answer.text
+    if path != "/graphql/":  # which is a page of the UI
+        assert answer.status_code == 405
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil:3000"])
+def test_no_name_but_this_machines_own_is_answered(product: DagsterUi, host: str):
+    answer = requests.post(f"{product.url}/graphql", json={"query": RELOAD}, headers={"host": host}, timeout=60)
+    assert answer.status_code == 403
+    assert requests.get(product.url, headers={"host": host}, timeout=60).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}],
+)
+@pytest.mark.parametrize("path", ["/graphql", "/report_asset_materialization/lead_scores"])
+def test_another_site_cannot_command_dagster_by_a_form(product: DagsterUi, headers: dict[str, str], path: str):
+    answer = requests.post(f"{product.url}{path}", params={"query": RELOAD}, headers=headers, timeout=60)
+    assert answer.status_code == 403
+
+
+def test_another_site_cannot_listen_to_dagster(product: DagsterUi):
+    address = product.url.replace("http", "ws") + "/graphql"
+    spoken = [Subprotocol("graphql-ws")]
+    foreign = Origin("https://evil.example")
+    with pytest.raises(InvalidStatus, match="403"), connect(address, origin=foreign, subprotocols=spoken):
+        pass
+    with connect(address, origin=Origin(product.url), subprotocols=spoken) as socket:
+        socket.send(json.dumps({"type": "connection_init"}))
+        assert json.loads(socket.recv(timeout=60)) == {"type": "connection_ack"}
+
+
+def test_the_ui_works_in_a_browser(product: DagsterUi):
+    with chromium() as browser:
+        page = browser.new_page()
+        refused, live = [], []
+        page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+        page.on("websocket", lambda opened: opened.on("framereceived", lambda frame: live.append(str(frame))))
+        page.goto(f"{product.url}/locations/hunter/jobs/retention_job/playground")
+        page.get_by_role("button", name="Launch Run").click(timeout=60_000)
+        page.wait_for_url("**/runs/*", timeout=60_000)
+        page.get_by_text("RUN_SUCCESS").first.wait_for(timeout=RUN_SECONDS * 1000)
+        assert any("pipelineRunLogs" in frame for frame in live), "the log came as it was written"
+        assert not refused
 
 
 def test_dagster_dev_typed_by_habit_works_and_skips_while_the_flag_is_off():

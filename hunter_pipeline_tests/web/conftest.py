@@ -61,7 +61,7 @@ def make_test_app(make_settings: Callable[..., Settings], filled_engine: Engine)
     """The application on the filled database, its clock standing shortly after the sync."""
 
     def make(engine: Engine = filled_engine, **values: Any) -> FastAPI:
-        return create_app(make_settings(**values), engine, clock=lambda: NOW)
+        return create_app(make_settings(**values), engine, clock=lambda: NOW, wrong_token_seconds=0)
 
     return make
 

@@ -193,8 +193,8 @@ def test_a_server_open_to_others_without_a_token_is_refused_at_the_start(
 ):
     with pytest.raises(SettingsError, match="HUNTER_WEB_TOKEN is not set"):
         make_test_app(web_host="0.0.0.0")
-    check_exposure(make_settings(web_host="0.0.0.0", web_token=TOKEN))
-    check_exposure(make_settings(web_host="::1"))
+    check_exposure(make_settings(web_token=TOKEN), "0.0.0.0")
+    check_exposure(make_settings(), "::1")
 
 
 @pytest.mark.parametrize("token", ["short", "with a space in the middle", "ünïcödé-tökèn-öf-lèngth"])

@@ -190,7 +190,7 @@ def test_a_port_that_is_taken_is_named(home: Path):
 
 
 def test_help_teaches(home: Path):
-    for command in ("demo", "dev", "login", "logout", "sync", "leads", "lineage", "failures", "db", "sandbox"):
+    for command in ("demo", "dev", "login", "logout", "sync", "leads", "lineage", "failures", "db", "sandbox", "ui"):
         done = run(home, command, "--help")
         assert done.returncode == 0
         assert len(done.stdout.split()) > 30, command

@@ -1,0 +1,44 @@
+"""Dagster's web server as an application, for the guard to stand in front of.
+
+Belongs here: instance and workspace as `dagster-webserver` opens them. Does not belong here: who may use it
+(`web.dagster_guard`) and listening (`cli.servers`). Dagster's own command has no place for a middleware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster_webserver.app import create_app_from_workspace_process_context
+from dagster_webserver.version import __version__
+from starlette.applications import Starlette
+
+from hunter_pipeline.orchestration.home import prepare_dagster_home
+from hunter_pipeline.settings import Settings
+
+STATEMENT_TIMEOUT_MS = 15_000
+POOL_RECYCLE_SECONDS = 3600
+POOL_OVERFLOW = 20
+POLL_MS = 2000
+"""The four are the defaults of `dagster-webserver`."""
+
+
+@contextmanager
+def dagster_ui(settings: Settings) -> Iterator[Starlette]:
+    """Dagster's web application on the instance that the settings lead to, with its code location loaded.
+
+    :raises DatabaseUnavailable: the instance's database does not answer.
+    """
+    home = prepare_dagster_home(settings)
+    with dg.DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_SECONDS, POOL_OVERFLOW)
+        with WorkspaceProcessContext(
+            instance,
+            workspace_load_target=WorkspaceFileTarget([str(home / "workspace.yaml")]),
+            version=__version__,
+            code_server_log_level="WARNING",
+        ) as context:
+            yield create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS)
