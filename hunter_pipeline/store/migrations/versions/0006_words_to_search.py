@@ -3,14 +3,14 @@
 Without extensions: neither the embedded server nor every managed one has pg_trgm, unaccent and ICU. The letters stand
 here as they are today, so that the function gives the same on every server and every Python.
 
-Revision ID: 0005
-Revises: 0004
+Revision ID: 0006
+Revises: 0005
 """
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
