@@ -13,12 +13,15 @@ from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.database import SchemaOutdated
 from hunter_pipeline.store.engine import DatabaseUnavailable
+from hunter_pipeline.store.migrate import SchemaError, SchemaNewer
 
 EXPECTED_ERRORS = (
     PartnerCenterError,
     SettingsError,
     RulesError,
     SchemaOutdated,
+    SchemaNewer,
+    SchemaError,
     DatabaseUnavailable,
     SourceMismatch,
     SyncPaused,

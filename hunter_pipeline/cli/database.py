@@ -54,6 +54,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] =
     state = migrate.status(url)
     if as_json:
         print_json({"database": describe(url), "current": state.current, "head": state.head})
+    elif not state.known:
+        raise migrate.SchemaNewer(state)
     else:
         fix = "up to date" if state.up_to_date else "run `hunter db upgrade`"
         out().print(f"{describe(url)}: at revision {state.current or 'none'}, newest is {state.head}: {fix}")

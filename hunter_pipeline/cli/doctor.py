@@ -178,6 +178,8 @@ def _tables(settings: Settings) -> Finding:
     state = migrate.status(urls_of(settings).hunter)
     if state.up_to_date:
         return Finding("tables", "ok", f"at revision {state.current}")
+    if not state.known:
+        return Finding("tables", "problem", str(migrate.SchemaNewer(state)))
     if settings.database_url is None:
         return Finding("tables", "warning", "not made yet or older: the next command makes them, such as `hunter sync`")
     return Finding(

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.store.engine import DatabaseUrls, database_urls, make_engine
-from hunter_pipeline.store.migrate import status, upgrade
+from hunter_pipeline.store.migrate import SchemaNewer, status, upgrade
 
 
 class SchemaOutdated(RuntimeError):  # noqa: N818 - the name says what is the case
@@ -40,7 +40,8 @@ def open_database(settings: Settings) -> Engine:
 
     The embedded database is upgraded by itself. A configured server is not touched: its owner decides when.
 
-    :raises SchemaOutdated: the configured server's tables are older or newer than this version's.
+    :raises SchemaOutdated: the configured server's tables are older than this version's.
+    :raises SchemaNewer: they are newer.
     :raises DatabaseUnavailable: the server does not answer.
     """
     return _open(urls_of(settings).hunter, settings.database_url is None)
@@ -52,6 +53,8 @@ def _open(url: str, embedded: bool) -> Engine:
         upgrade(url)
     else:
         schema = status(url)
+        if not schema.known:
+            raise SchemaNewer(schema)
         if not schema.up_to_date:
             raise SchemaOutdated(
                 f"the tables are at revision {schema.current or 'none'}, this version needs {schema.head}; "

@@ -13,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.store.engine import connect_or_explain, make_engine
@@ -21,12 +22,32 @@ MIGRATION_LOCK = 0x48554E5445524D  # "HUNTERM"
 """Key of the PostgreSQL advisory lock that is held while revisions run."""
 
 
+class SchemaError(ValueError):
+    """A revision that was asked for cannot be reached."""
+
+
+class SchemaNewer(RuntimeError):  # noqa: N818 - the name says what is the case
+    """The tables were made by a newer version of Hunter, and only that one can take them back."""
+
+    def __init__(self, status: SchemaStatus) -> None:
+        super().__init__(
+            f"the tables are at revision {status.current}, which this version does not know (its newest is "
+            f"{status.head}): install the newer version again, or run `hunter db downgrade {status.head}` with it first"
+        )
+
+
 @dataclass(frozen=True)
 class SchemaStatus:
-    """Where the schema stands: the revision in the database (None: no table yet) and the newest one known."""
+    """Where the schema stands.
+
+    :param current: the revision in the database; None: no table yet.
+    :param head: the newest revision that this version knows.
+    :param known: whether this version knows the one in the database.
+    """
 
     current: str | None
     head: str
+    known: bool = True
 
     @property
     def up_to_date(self) -> bool:
@@ -47,6 +68,8 @@ def upgrade(url: str, revision: str = "head") -> SchemaStatus:
 
     :param url: database URL as `store.engine.normalize_url` returns it.
     :raises DatabaseUnavailable: the database does not answer.
+    :raises SchemaNewer: a newer version made the tables.
+    :raises SchemaError: there is no such revision on the way up.
     """
     return _run(url, revision, command.upgrade)
 
@@ -55,6 +78,8 @@ def downgrade(url: str, revision: str) -> SchemaStatus:
     """Take the schema back to `revision` (`base`: no table at all; rows are lost).
 
     :raises DatabaseUnavailable: the database does not answer.
+    :raises SchemaNewer: a newer version made the tables.
+    :raises SchemaError: there is no such revision on the way down.
     """
     return _run(url, revision, command.downgrade)
 
@@ -73,9 +98,12 @@ def status(url: str) -> SchemaStatus:
 
 
 def _status(connection: Connection) -> SchemaStatus:
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    scripts = ScriptDirectory.from_config(alembic_config())
+    head = scripts.get_current_head()
     assert head is not None
-    return SchemaStatus(MigrationContext.configure(connection).get_current_revision(), head)
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = current is None or current in {script.revision for script in scripts.walk_revisions()}
+    return SchemaStatus(current, head, known)
 
 
 def _run(url: str, revision: str, step: object) -> SchemaStatus:
@@ -85,7 +113,16 @@ def _run(url: str, revision: str, step: object) -> SchemaStatus:
         with connect_or_explain(engine) as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
             connection.commit()
-            step(alembic_config(connection), revision)
+            before = _status(connection)
+            if not before.known:
+                raise SchemaNewer(before)
+            try:
+                step(alembic_config(connection), revision)
+            except CommandError as error:
+                raise SchemaError(
+                    f"revision {revision!r} cannot be reached from {before.current or 'none'} ({error}); "
+                    "`hunter db status` says where the tables stand"
+                ) from error
             connection.commit()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
             connection.commit()

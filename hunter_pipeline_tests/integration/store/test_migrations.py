@@ -10,10 +10,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from hunter_pipeline.settings import Settings
-from hunter_pipeline.store import migrate
+from hunter_pipeline.store import database, migrate
 from hunter_pipeline.store.database import SchemaOutdated, open_database
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline.store.tables import metadata
+from hunter_pipeline_tests.integration.cli.command_line import CommandLine
 from hunter_pipeline_tests.pipeline_runs import Pipeline
 
 REVISIONS = [
@@ -117,3 +118,35 @@ def test_the_names_that_the_requirements_fix_are_there(engine: Engine):
     assert ("source", "external_id") in {
         tuple(each["column_names"]) for each in inspector.get_unique_constraints("raw_leads")
     }
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_tables_of_a_newer_version_are_left_alone_and_the_way_back_is_named(
+    database_url: str,
+    engine: Engine,
+    embedded: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    fix = rf"at revision 9999, .* install the newer version again, or run `hunter db downgrade {REVISIONS[-1]}` with it"
+    monkeypatch.setenv("HUNTER_DATABASE_URL", database_url)
+    with pytest.raises(migrate.SchemaNewer, match=fix):
+        database._open(database_url, embedded)
+    hunter = CommandLine(monkeypatch, capsys)
+    for command in (("db", "status"), ("db", "upgrade"), ("db", "downgrade", "0001", "--yes"), ("leads",)):
+        ended = hunter(*command)
+        assert ended.status == 1
+        assert "hunter db downgrade" in " ".join(ended.err.split()), ended
+    assert migrate.status(database_url).current == "9999"
+
+
+def test_a_revision_that_does_not_exist_is_told_in_one_line(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HUNTER_DATABASE_URL", database_url)
+    hunter = CommandLine(monkeypatch, capsys)
+    for command in (("db", "upgrade", "nonsense"), ("db", "downgrade", "nonsense", "--yes")):
+        ended = hunter(*command)
+        assert (ended.status, "nonsense" in ended.err, "Traceback" in ended.err) == (1, True, False)
