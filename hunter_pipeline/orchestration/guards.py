@@ -5,11 +5,12 @@ never picked up, and the end of runs whose process is gone. The same answers ser
 command line and the API.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import dagster as dg
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from hunter_pipeline.runs.run_signs import shows_sign
 from hunter_pipeline.runs.sync_request import QUEUE_EXPIRY, SYNC_JOB
@@ -20,9 +21,18 @@ EXCLUSIVE_TAG = "hunter/exclusive"
 
 EXCLUSIVE_TAGS = {EXCLUSIVE_TAG: "referral_sync"}
 
+SIGNED_TAG = "hunter/signed"
+"""Run tag of a run whose process showed its sign of life before it made the run."""
+
 SIGN_WITHIN = timedelta(minutes=3)
-"""A run shows its sign of life when its first stage begins. One that has none by now, and whose status has not
-changed for so long, is dead: as long as Dagster itself waits for a run to start."""
+"""How long a run may take from being launched to counting as started: as long as Dagster itself waits for it."""
+
+GUARD_LOCK = 0x48554E47  # "HUNG"
+"""Key of the advisory lock around the question whether a sync is under way and the making of one."""
+
+FETCH_ASSET = dg.AssetKey("partner_center_referrals_raw")
+ASSET_JOB = "__ASSET_JOB"
+"""The name that Dagster gives to runs over assets that are launched from the asset graph, and to backfills."""
 
 IN_PROGRESS = (
     dg.DagsterRunStatus.NOT_STARTED,
@@ -46,14 +56,32 @@ def request_unless_off(settings: Settings, switch: str | None = None) -> dg.RunR
     return dg.RunRequest()
 
 
-def sync_under_way(instance: dg.DagsterInstance, now: datetime) -> str | None:
+@contextmanager
+def guarded(engine: Engine) -> Iterator[None]:
+    """Let one process at a time ask whether a sync is under way, and make one."""
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": GUARD_LOCK})
+        yield
+
+
+def is_sync(run: dg.DagsterRun) -> bool:
+    """Whether a run fetches referrals: the sync job, or a run from the asset graph that has the fetch in it."""
+    if run.job_name == ASSET_JOB:
+        return run.asset_selection is None or FETCH_ASSET in run.asset_selection
+    return run.job_name == SYNC_JOB
+
+
+def sync_under_way(instance: dg.DagsterInstance, now: datetime, besides: str | None = None) -> str | None:
     """The id of a sync that is queued or running; None when there is none.
 
     A queued one that is past its expiry is cancelled on the way, so that it cannot block syncs for ever.
+
+    :param besides: a run that does not count.
     """
-    records = instance.get_run_records(dg.RunsFilter(job_name=SYNC_JOB, statuses=list(UNFINISHED)))
-    for record in records:
+    for record in instance.get_run_records(dg.RunsFilter(statuses=list(UNFINISHED))):
         run = record.dagster_run
+        if not is_sync(run) or run.run_id == besides:
+            continue
         if run.status == dg.DagsterRunStatus.QUEUED and now - record.create_timestamp > QUEUE_EXPIRY:
             instance.report_run_canceled(run, message="not picked up within an hour: expired")
             continue
@@ -62,9 +90,9 @@ def sync_under_way(instance: dg.DagsterInstance, now: datetime) -> str | None:
 
 
 def sweep_orphans(instance: dg.DagsterInstance, engine: Callable[[], Engine], now: datetime) -> list[str]:
-    """Fail the exclusive runs whose process is gone, and return their ids.
+    """Fail the runs whose process is gone, and return their ids.
 
-    Such a run holds a sign of life from its first stage on (`runs.run_signs`). When the machine or the
+    A run shows a sign of life before it counts as started (`runs.run_signs`). When the machine or the
     process dies, Dagster goes on showing the run as started: it would block every later one of its kind until
     its maximum run time is over, and for ever where no daemon watches it.
 
@@ -73,7 +101,8 @@ def sweep_orphans(instance: dg.DagsterInstance, engine: Callable[[], Engine], no
     gone = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=list(IN_PROGRESS))):
         run = record.dagster_run
-        if EXCLUSIVE_TAG not in run.tags or now - record.update_timestamp < SIGN_WITHIN:
+        signed = record.start_time is not None or run.status == dg.DagsterRunStatus.STARTED or SIGNED_TAG in run.tags
+        if not signed and now - record.update_timestamp < SIGN_WITHIN:
             continue
         with engine().connect() as connection:
             alive = shows_sign(connection, run.run_id)

@@ -14,7 +14,7 @@ from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
 from hunter_pipeline.pipeline.signals import Scan
-from hunter_pipeline.runs.run_signs import drop_sign, show_sign
+from hunter_pipeline.runs.run_signs import renew_sign
 from hunter_pipeline.runs.sync_request import FORCE_TAG
 from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.services import (
@@ -57,19 +57,14 @@ class DatabaseResource(dg.ConfigurableResource[Engine]):
         return self._engine
 
     def stage(self, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> StageContext:
-        """The surroundings of a stage in the run of `context`, which shows its sign of life from here on."""
-        show_sign(self.engine(), context.run.run_id)
+        """The surroundings of a stage in the run of `context`."""
+        renew_sign(context.run.run_id)
         return StageContext(
             engine=self.engine(),
             run_id=context.run.run_id,
             progress=context.log.info,
             force=context.run.tags.get(FORCE_TAG, "").lower() == "true",
         )
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Let go of the run's sign of life at its end."""
-        if context.run is not None:
-            drop_sign(context.run.run_id)
 
 
 class MsalResource(dg.ConfigurableResource[SignIn]):

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+from dagster._core.utils import make_new_run_id
 
 from hunter_pipeline.orchestration.build import build_defs
-from hunter_pipeline.orchestration.guards import sweep_orphans, sync_under_way
+from hunter_pipeline.orchestration.guards import SIGNED_TAG, guarded, sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.orchestration.metadata import failure_reason
 from hunter_pipeline.pipeline.sync_runs import Window
+from hunter_pipeline.runs.run_signs import drop_sign, show_sign
 from hunter_pipeline.runs.sync_request import SYNC_JOB, SyncUnderWay, sync_tags
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
@@ -62,18 +66,27 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
         return logger
 
     with dg.DagsterInstance.get() as instance:
-        now = datetime.now(UTC)
-        sweep_orphans(instance, lambda: open_database(settings), now)
-        active = sync_under_way(instance, now)
-        if active is not None:
-            raise SyncUnderWay(active)
+        engine = open_database(settings)
         job = build_defs(settings, loggers={"progress": progress}).resolve_job_def(SYNC_JOB)
-        result = job.execute_in_process(
-            instance=instance,
-            tags=sync_tags(window, force=force),
-            run_config={"loggers": {"progress": {}}},
-            raise_on_error=False,
-        )
+        config: dict[str, object] = {"loggers": {"progress": {}}}
+        with guarded(engine):
+            now = datetime.now(UTC)
+            sweep_orphans(instance, lambda: engine, now)
+            active = sync_under_way(instance, now)
+            if active is not None:
+                raise SyncUnderWay(active)
+            run_id = make_new_run_id()
+            show_sign(engine, run_id)
+            run = instance.create_run_for_job(
+                job_def=job,
+                run_id=run_id,
+                run_config=config,
+                tags={**job.run_tags, **sync_tags(window, force=force), SIGNED_TAG: "true"},
+            )
+        try:
+            result = execute_run(InMemoryJob(job), run, instance, raise_on_error=False)
+        finally:
+            drop_sign(run_id)
         error = None
         if not result.success:
             error = "; ".join(

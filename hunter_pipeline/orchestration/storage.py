@@ -8,8 +8,11 @@ every Dagster process (web server, daemon, code server, run worker) starts or jo
 from __future__ import annotations
 
 import os
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
+import dagster as dg
 from dagster._config import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
@@ -19,8 +22,21 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from sqlalchemy import Engine
 
 from hunter_pipeline.orchestration.storage_tables import ensure_tables
+from hunter_pipeline.runs.run_signs import drop_sign, show_sign
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import urls_of
+from hunter_pipeline.store.engine import make_engine
+
+_ENDS = (
+    dg.DagsterEventType.RUN_SUCCESS,
+    dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.RUN_CANCELED,
+)
+
+
+@lru_cache(maxsize=2)
+def _sign_engine(url: str) -> Engine:
+    return make_engine(url, pool_size=1)
 
 
 class _Discreet:
@@ -38,7 +54,16 @@ class _Discreet:
 
 
 class _RunStorage(_Discreet, PostgresRunStorage):
-    pass
+    def handle_run_event(self, run_id: str, event: dg.DagsterEvent, update_timestamp: datetime | None = None) -> None:
+        """Show the run's sign of life before it counts as started, and let go of it when it has ended.
+
+        So a run that counts as started and shows no sign has lost its process.
+        """
+        if event.event_type == dg.DagsterEventType.RUN_START:
+            show_sign(_sign_engine(urls_of(load_settings()).hunter), run_id)
+        super().handle_run_event(run_id, event, update_timestamp)
+        if event.event_type in _ENDS:
+            drop_sign(run_id)
 
 
 class _EventLogStorage(_Discreet, PostgresEventLogStorage):

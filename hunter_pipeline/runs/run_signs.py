@@ -1,8 +1,8 @@
 """Signs of life: what tells a run that is at work from one whose process is gone.
 
-Belongs here: an advisory lock that a run's process holds from its first stage until it ends. PostgreSQL frees
-it when the process dies, on whichever machine that was, which no entry of Dagster's tells: its default launcher
-keeps no process id. Does not belong here: what is done about a dead run.
+Belongs here: an advisory lock that a run's process holds from before it counts as started until it has ended.
+PostgreSQL frees it when the process dies, on whichever machine that was, which no entry of Dagster's tells: its default
+launcher keeps no process id. Does not belong here: what is done about a dead run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import threading
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 _held: dict[str, Connection] = {}
 _mutex = threading.Lock()
@@ -28,6 +29,24 @@ def show_sign(engine: Engine, run_id: str) -> None:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": sign_key(run_id)})
         connection.commit()
         _held[run_id] = connection
+
+
+def renew_sign(run_id: str) -> None:
+    """Take the sign of a run again that this process showed and a restart of the database took away."""
+    with _mutex:
+        connection = _held.get(run_id)
+        if connection is None:
+            return
+        try:
+            connection.execute(text("SELECT 1"))
+            connection.commit()
+            return
+        except DBAPIError:
+            engine = connection.engine
+            connection.invalidate()
+            connection.close()
+            del _held[run_id]
+    show_sign(engine, run_id)
 
 
 def drop_sign(run_id: str) -> None:

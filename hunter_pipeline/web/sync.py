@@ -59,7 +59,12 @@ def start_sync(
         if active is not None:
             raise SyncUnderWay(active)
         window = Window(FIRST_DAY, now.date()) if force else next_window(last_success(connection), now.date())
-        return dagster.launch_sync({**queued_sync_tags(window, now, force=force), "hunter/trigger": trigger})
+        run_id = dagster.launch_sync({**queued_sync_tags(window, now, force=force), "hunter/trigger": trigger})
+        run = dagster.sync_run(run_id)
+        if run is not None and run.status == "CANCELED":
+            # Another began between the question and the launch, and the queue takes one at a time.
+            raise SyncUnderWay(dagster.sync_under_way() or run_id)
+        return run_id
 
 
 def sync_state(engine: Engine, dagster: DagsterClient, run_id: str) -> SyncState | None:

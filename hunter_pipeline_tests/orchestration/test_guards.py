@@ -6,16 +6,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.orchestration.guards import (
+    EXCLUSIVE_TAG,
     EXCLUSIVE_TAGS,
     SIGN_WITHIN,
     sweep_orphans,
@@ -24,8 +28,9 @@ from hunter_pipeline.orchestration.guards import (
 from hunter_pipeline.orchestration.metadata import failing_clearly
 from hunter_pipeline.partner_center.errors import ApiError, NetworkError, SignInRequired
 from hunter_pipeline.pipeline.context import STAGE_LOCK
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.runs.run_signs import drop_sign, show_sign, shows_sign
-from hunter_pipeline.runs.sync_request import SYNC_JOB
+from hunter_pipeline.runs.sync_request import SYNC_JOB, queued_sync_tags
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.engine import DatabaseUnavailable
 
@@ -33,6 +38,7 @@ LATER = SIGN_WITHIN + timedelta(seconds=1)
 
 WORKER = """
 import sys, time
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.runs.run_signs import show_sign
 from hunter_pipeline.store.engine import make_engine
 show_sign(make_engine(sys.argv[1]), sys.argv[2])
@@ -94,15 +100,115 @@ def test_a_run_that_shows_its_sign_is_left_alone_however_old(instance: dg.Dagste
     assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + timedelta(hours=5)) == [run.run_id]
 
 
-def test_a_run_that_has_just_started_gets_time_to_show_its_sign(instance: dg.DagsterInstance, engine: Engine):
-    started(instance)
+def test_a_run_that_is_being_launched_gets_time_to_show_its_sign(instance: dg.DagsterInstance, engine: Engine):
+    started(instance, dg.DagsterRunStatus.STARTING)
     assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + SIGN_WITHIN - timedelta(seconds=30)) == []
 
 
-def test_runs_that_show_no_sign_by_design_are_not_judged(instance: dg.DagsterInstance, engine: Engine):
-    run = create_run_for_test(instance, job_name="__ASSET_JOB", status=dg.DagsterRunStatus.STARTED)
-    assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + LATER) == []
-    assert status_of(instance, run) == dg.DagsterRunStatus.STARTED
+# Makes a run as a run worker does, and is killed once the run counts as started.
+KILLED = """
+import os, signal
+import dagster as dg
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.test_utils import create_run_for_test
+
+with dg.DagsterInstance.get() as instance:
+    run = create_run_for_test(instance, job_name="__ASSET_JOB")
+    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", run.job_name), run.run_id)
+    print(run.run_id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_run_is_known_at_once(
+    instance: dg.DagsterInstance, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    killed = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED], check=False, stdout=subprocess.PIPE, text=True
+    )
+    assert killed.returncode == -signal.SIGKILL
+    run_id = killed.stdout.strip()
+    assert sync_under_way(instance, datetime.now(UTC)) == run_id
+    deadline = time.monotonic() + 30
+    while not (gone := sweep_orphans(instance, lambda: engine, datetime.now(UTC))) and time.monotonic() < deadline:
+        time.sleep(0.05)  # the database notices within moments
+    assert gone == [run_id]
+    assert sync_under_way(instance, datetime.now(UTC)) is None
+
+
+def test_a_run_shows_its_sign_before_it_counts_as_started_and_until_it_has_ended(
+    instance: dg.DagsterInstance, engine: Engine
+):
+    seen = []
+
+    def look(run_id: str) -> None:
+        with engine.connect() as connection:
+            found = instance.get_run_by_id(run_id)
+            seen.append((found.status.value if found else None, shows_sign(connection, run_id)))
+
+    @dg.op
+    def work(context: dg.OpExecutionContext) -> None:
+        look(context.run_id)
+
+    @dg.job
+    def any_job() -> None:
+        work()
+
+    result = any_job.execute_in_process(instance=instance)
+    look(result.run_id)
+    assert seen == [("STARTED", True), ("SUCCESS", False)]
+
+
+@pytest.mark.parametrize(
+    ("selection", "counts"),
+    [
+        (None, True),
+        (["partner_center_referrals_raw", "lead_scores"], True),
+        (["lead_scores"], False),
+    ],
+)
+def test_a_run_from_the_asset_graph_counts_when_it_fetches(
+    instance: dg.DagsterInstance, selection: list[str] | None, counts: bool
+):
+    run = create_run_for_test(
+        instance,
+        job_name="__ASSET_JOB",
+        status=dg.DagsterRunStatus.STARTED,
+        asset_selection=frozenset(map(dg.AssetKey, selection)) if selection else None,
+    )
+    assert sync_under_way(instance, datetime.now(UTC)) == (run.run_id if counts else None)
+
+
+def queueable(instance: dg.DagsterInstance, job: str, tags: dict[str, str] | None = None) -> dg.DagsterRun:
+    origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("hunter"), "__repository__")
+    return create_run_for_test(instance, job_name=job, tags=tags, remote_job_origin=RemoteJobOrigin(origin, job))
+
+
+def submit(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    # The workspace is what the queue's reader uses later.
+    return instance.run_coordinator.submit_run(SubmitRunContext(run, None))  # type: ignore[arg-type]
+
+
+def test_the_queue_takes_one_of_several_syncs_that_catch_up_at_once(instance: dg.DagsterInstance):
+    now = datetime.now(UTC)
+    window = Window(FIRST_DAY, now.date())
+    runs = [queueable(instance, SYNC_JOB, queued_sync_tags(window, now)) for _ in range(4)]
+    with ThreadPoolExecutor(4) as at_once:
+        submitted = list(at_once.map(lambda run: submit(instance, run), runs))
+    assert sorted(run.status.value for run in submitted) == ["CANCELED"] * 3 + ["QUEUED"]
+    canceled = next(run for run in submitted if run.status == dg.DagsterRunStatus.CANCELED)
+    assert "under way" in " ".join(entry.message for entry in instance.all_logs(canceled.run_id))
+
+
+def test_a_backfill_is_never_dropped_and_waits_for_its_turn(instance: dg.DagsterInstance):
+    started(instance)
+    run = queueable(instance, "__ASSET_JOB")
+    queued = submit(instance, run)
+    assert queued.status == dg.DagsterRunStatus.QUEUED
+    assert queued.tags[EXCLUSIVE_TAG] == "referral_sync"
 
 
 @pytest.mark.parametrize(

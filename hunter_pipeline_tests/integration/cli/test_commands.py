@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -104,6 +105,18 @@ def test_login_sync_leads_lineage_logout(hunter: Hunter):
     assert {failure["stage"] for failure in failures} == {"partner_center_referrals_raw", "normalized_domains"}
     assert hunter("logout").returncode == 0
     assert "hunter login" in one_line(hunter("sync"))
+
+
+def test_of_syncs_that_begin_at_once_one_runs_and_the_others_name_it(hunter: Hunter):
+    hunter("login")
+    with ThreadPoolExecutor(3) as at_once:
+        ended = list(at_once.map(lambda _: hunter("sync"), range(3)))
+    ran = [done for done in ended if done.returncode == 0]
+    assert len(ran) >= 1
+    for done in ended:
+        assert done in ran or "A sync is under way (run" in one_line(done)
+    books = json.loads(hunter("leads", "--format", "json").stdout)
+    assert len(books) == 33
 
 
 def test_a_day_range_is_a_backfill(hunter: Hunter):
