@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, next_window
+from hunter_pipeline.runs.run_signs import drop_sign, show_sign
 from hunter_pipeline.runs.sync_request import EXPIRES_TAG, SYNC_JOB
 from hunter_pipeline.settings import load_settings
 
@@ -65,9 +66,13 @@ def test_later_syncs_catch_up_from_the_last_success_to_today(instance: dg.Dagste
     "status",
     [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
 )
-def test_a_tick_does_not_pile_up_on_a_sync_under_way(instance: dg.DagsterInstance, status: dg.DagsterRunStatus):
+def test_a_tick_does_not_pile_up_on_a_sync_under_way(
+    instance: dg.DagsterInstance, engine: Engine, status: dg.DagsterRunStatus
+):
     run = create_run_for_test(instance, job_name=SYNC_JOB, status=status, remote_job_origin=ORIGIN)
+    show_sign(engine, run.run_id)
     answer = tick(instance)
+    drop_sign(run.run_id)
     assert isinstance(answer, dg.SkipReason)
     assert answer.skip_message is not None
     assert answer.skip_message.startswith("sync_under_way")
