@@ -6,9 +6,10 @@ import pytest
 
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window
 from hunter_pipeline.sandbox.sandbox import Sandbox
-from hunter_pipeline_tests.pipeline_runs import EVERYTHING, NOW, Pipeline, day
+from hunter_pipeline_tests.pipeline_runs import NOW, Pipeline, day
 
 TODAY = NOW.date()
+EVERYTHING = Window(FIRST_DAY, TODAY)
 
 
 def watermark(pipeline: Pipeline) -> datetime | None:
