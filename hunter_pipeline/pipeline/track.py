@@ -22,14 +22,14 @@ from hunter_pipeline.store.upsert import upsert
 STAGE = "partner_center_referrals"
 
 PENDING = """
-SELECT r.id AS raw_id, r.referral_id, r.payload, d.domain, d.skip_reason
+SELECT r.id AS raw_id, r.referral_id, r.payload, r.gone_at, d.domain, d.skip_reason
 FROM partner_center_referrals_raw r
 JOIN normalized_domains d ON d.referral_id = r.referral_id AND d.raw_id = r.id
 LEFT JOIN partner_center_referrals t ON t.referral_id = r.referral_id
 WHERE r.referral_id = ANY(:items) AND r.is_current AND (
     (:force AND EXISTS (SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = r.referral_id))
     OR t.raw_id IS DISTINCT FROM r.id OR t.domain IS DISTINCT FROM d.domain OR t.code_version <> :version
-    OR t.synced_at < d.decided_at)
+    OR t.synced_at < d.decided_at OR t.gone_at IS DISTINCT FROM r.gone_at)
 ORDER BY r.id
 """
 
@@ -97,7 +97,8 @@ def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[s
                 "azure_tenant_id": referral.azure_tenant_id,
                 "status": referral.status,
                 "substatus": referral.substatus,
-                "is_open": referral.is_open,
+                "is_open": referral.is_open and version.gone_at is None,
+                "gone_at": version.gone_at,
                 "qualification": referral.qualification,
                 "deal_type": referral.deal_type,
                 "direction": referral.direction,
@@ -132,12 +133,13 @@ def _lineage(context: StageContext, row: Mapping[str, Any], skip_reason: str | N
     kind = row["referral_type"] or "of undecided type"
     state = row["status"] + (f"/{row['substatus']}" if row["substatus"] else "")
     lead = f"company {row['domain']}" if row["domain"] else f"makes no lead ({skip_reason})"
+    gone = "gone, " if row["gone_at"] else ""
     unread = f"; could not read {', '.join(row['warnings'])}" if row["warnings"] else ""
     return {
         "referral_id": row["referral_id"],
         "stage": STAGE,
         "input": f"type {row['deal_type'] or '-'}, qualification {row['qualification'] or '-'}, status {state}",
-        "decision": f"{kind}, {'open' if row['is_open'] else 'closed'}, {lead}{unread}",
+        "decision": f"{gone}{kind}, {'open' if row['is_open'] else 'closed'}, {lead}{unread}",
         "row_key": row["referral_id"],
         "code_version": REFERRAL_VERSION,
         "run_id": context.run_id,
