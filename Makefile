@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TESTS ?= hunter_pipeline_tests
 
-.PHONY: help demo dev test lint format bench browser lock clean
+.PHONY: help demo dev test check lint format bench browser lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -19,6 +19,9 @@ dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
 
 test: $(INSTALLED) browser ## Run every test
 	$(BIN)/pytest -n 2 --dist loadgroup -q $(TESTS)
+
+check: $(INSTALLED) ## Load the definitions as Dagster does, and check them
+	$(BIN)/dg check defs
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -9,8 +9,10 @@ import dagster as dg
 
 from hunter_pipeline.orchestration import alerts, upkeep
 from hunter_pipeline.orchestration.assets.lineage import referral_lineage
+from hunter_pipeline.orchestration.assets.outside import ENDS
 from hunter_pipeline.orchestration.assets.scoring import lead_scores, lead_scores_for
 from hunter_pipeline.orchestration.checks import STANDING_CHECKS, standing_checks_job, standing_checks_schedule
+from hunter_pipeline.orchestration.freshness import with_freshness
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, referral_sync_job
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor, referral_sweep_schedule
@@ -35,7 +37,10 @@ def build_defs(
     """
     return dg.Definitions(
         assets=[
-            *(lead_scores_for(settings) if asset is lead_scores else asset for asset in SYNC_ASSETS),
+            *ENDS,
+            *with_freshness(
+                settings, (lead_scores_for(settings) if asset is lead_scores else asset for asset in SYNC_ASSETS)
+            ),
             referral_lineage,
             *upkeep.ASSETS,
         ],

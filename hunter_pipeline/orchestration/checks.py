@@ -22,7 +22,7 @@ from hunter_pipeline.quality.gates import Gate, gates_of, judge_books, read_book
 from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.settings import SettingsError
 
-SOURCE_ASSET = "partner_center_referrals_raw"
+SOURCE_ASSET = "partner_center"
 
 
 def gate_specs(stage: str) -> list[dg.AssetCheckSpec]:

@@ -19,6 +19,10 @@ from hunter_pipeline.settings import Settings, variable_name
 EXCLUSIVE_TAG = "hunter/exclusive"
 """Run tag of which `dagster.yaml` lets one run for each value go at a time."""
 
+SYNC_POOL = "referral_sync"
+"""Pool of the assets of a sync: `dagster.yaml` lets one run at a time use a pool, so that a run that somebody
+launches in the UI waits for a sync as a scheduled one does."""
+
 EXCLUSIVE_TAGS = {EXCLUSIVE_TAG: "referral_sync"}
 
 SIGNED_TAG = "hunter/signed"
@@ -49,11 +53,20 @@ def request_unless_off(settings: Settings, switch: str | None = None) -> dg.RunR
 
     :param switch: the field of the settings that is the run's own switch; None: it has none.
     """
+    reason = off_reason(settings, switch)
+    return dg.RunRequest() if reason is None else dg.SkipReason(reason)
+
+
+def off_reason(settings: Settings, switch: str | None = None) -> str | None:
+    """Why nothing is asked of anybody: the feature or a switch of its own is off; None: all is on.
+
+    :param switch: the field of the settings that is the asker's own switch; None: it has none.
+    """
     if not settings.partner_center_enabled:
-        return dg.SkipReason("feature_disabled")
+        return "feature_disabled"
     if switch is not None and not getattr(settings, switch):
-        return dg.SkipReason(f"switched_off: {variable_name(switch)} is false")
-    return dg.RunRequest()
+        return f"switched_off: {variable_name(switch)} is false"
+    return None
 
 
 @contextmanager

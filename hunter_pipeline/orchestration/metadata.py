@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import Table
+from sqlalchemy import Engine, Table
 
 from hunter_pipeline.errors import EXPECTED_ERRORS
 from hunter_pipeline.orchestration.column_lineage import column_lineage, sources_text
+from hunter_pipeline.orchestration.versions import version_of
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.context import StageReport
 from hunter_pipeline.readers.examples import Examples
@@ -95,25 +96,50 @@ def is_transient(error: Exception) -> bool:
 
 
 def result_of(
+    context: dg.AssetExecutionContext,
+    engine: Callable[[], Engine],
     stage: Callable[[], StageReport],
     *,
+    writes: Sequence[str],
     gates: Callable[[], Sequence[dg.AssetCheckResult]] = list,
-    more: Callable[[], Mapping[str, Any]] = dict,
+    more: Callable[[StageReport], Mapping[str, Any]] = lambda _: {},
 ) -> dg.MaterializeResult[None]:
-    """Run a stage, report its counts, and evaluate its gates.
+    """Run a stage, report its counts, evaluate its gates, and name the version of what it leaves.
 
+    Metadata goes to the materialization alone: as part of the result, Dagster keeps it twice.
+
+    :param writes: names of the counts that say that the stage wrote something. If it did not, numbers are shown
+        without tables: each sync leaves its metadata for two months.
     :param gates: called after the stage.
-    :param more: gives further metadata; called after the stage.
+    :param more: gives further metadata; called after the stage with its report.
     :raises dagster.Failure: a person can mend it; the text says how.
     """
     with failing_clearly():
         report = stage()
-        return dg.MaterializeResult(metadata={**report_metadata(report), **more()}, check_results=gates())
+        moved = any(report.counts[name] for name in writes)
+        shown = {**report_metadata(report if moved else StageReport(report.counts)), **more(report)}
+        name = context.asset_key.to_user_string()
+        version = version_of(context.instance, engine(), name, moved=moved)
+        context.add_asset_metadata(shown)
+        return dg.MaterializeResult(check_results=gates(), data_version=version)
+
+
+def skipped(context: dg.AssetExecutionContext, engine: Callable[[], Engine], reason: str) -> dg.MaterializeResult[None]:
+    """The result of an asset that is switched off: the reason in the log and at the asset, and nothing else.
+
+    It counts as materialized, with the content it had: a backfill fails of an asset that yields nothing.
+    """
+    context.log.info("skipped: %s", reason)
+    version = version_of(context.instance, engine(), context.asset_key.to_user_string(), moved=False)
+    context.add_asset_metadata({"skipped": dg.MetadataValue.text(reason)})
+    return dg.MaterializeResult(data_version=version)
 
 
 def report_metadata(report: StageReport) -> Mapping[str, Any]:
     """Counts as numbers that the UI plots over time, groups as small tables."""
-    metadata: dict[str, Any] = {name: dg.MetadataValue.int(number) for name, number in report.counts.items()}
+    metadata: dict[str, Any] = {
+        name: dg.MetadataValue.int(number) for name, number in report.counts.items() if name != "total"
+    }
     if "total" in report.counts:
         metadata["dagster/row_count"] = dg.MetadataValue.int(report.counts["total"])
     for name, group in report.groups.items():

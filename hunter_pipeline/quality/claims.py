@@ -246,28 +246,28 @@ def _expiring(connection: Connection, now: datetime) -> Verdict:
 CLAIMS = (
     Claim(
         "nothing_unprocessed_for_an_hour",
-        "lead_scores",
+        "lead_list",
         "Nothing waits for its next stage for over an hour. If something does, a run failed on the way: mend what its "
         "log names, then materialize the asset that is waited for and everything downstream.",
         _unprocessed,
     ),
     Claim(
         "no_unresolved_failures",
-        "partner_center_referrals",
+        "partner_center",
         "Every referral could be taken. Those that could not are kept with their payload (`hunter failures`) and tried "
         "again when they change: correct them in Partner Center, or report the error.",
         _failures,
     ),
     Claim(
         "few_undetermined_lookups",
-        "domain_signals",
+        "lead_list",
         "Less than 10 % of the DNS look-ups are without an answer. More means trouble with the name servers: check "
         "HUNTER_DNS_SERVERS and HUNTER_DNS_QUERIES_PER_SECOND.",
         _undetermined,
     ),
     Claim(
         "no_referral_expires_unanswered",
-        "partner_center_referrals",
+        "partner_center",
         "No referral of status New expires within three days. Accept or decline those that do in Partner Center.",
         _expiring,
     ),

@@ -1,6 +1,5 @@
 """The checks as Dagster runs them: a gate stops the run whose writes got lost, a standing check stops nothing."""
 
-import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -258,16 +257,65 @@ def test_what_a_run_shows_holds_no_personal_data(synced: Engine, sandbox: Sandbo
     assert not [address for address in addresses if any(address in text_ for text_ in shown)]
 
 
-def test_the_newest_scores_and_the_skip_reasons_are_shown(synced: Engine, instance: dg.DagsterInstance):
-    result = materialize(instance)
-    scores = result.asset_materializations_for_node("lead_scores")[0].metadata
-    newest = scores["newest"]
-    assert isinstance(newest, dg.TableMetadataValue)
-    assert len(newest.records) == 10
-    assert set(newest.records[0].data) == {
-        "company", "domain", "score", "category", "segment", "referral", "scored",
-    }  # fmt: skip
-    reasons = result.asset_materializations_for_node("normalized_domains")[0].metadata["top_skip_reasons"]
-    assert isinstance(reasons, dg.TableMetadataValue)
-    assert sum(int(str(record.data["referrals"])) for record in reasons.records) == 11
-    assert len(json.dumps([record.data for record in newest.records])) < 4000
+def test_a_run_that_moved_something_shows_what_moved_and_why_and_one_that_did_not_shows_numbers_alone(
+    synced: Engine, instance: dg.DagsterInstance
+):
+    with synced.begin() as connection:
+        domain, score, category = connection.execute(
+            text("SELECT domain, score, category FROM lead_scores WHERE segment <> 'Skip' ORDER BY 1 LIMIT 1")
+        ).one()
+        connection.execute(
+            text("UPDATE lead_scores SET score = 1, inputs_hash = 'older', inputs = '{}' WHERE domain = :domain"),
+            {"domain": domain},
+        )
+        connection.execute(text(AGAIN))
+    first, second = materialize(instance), materialize(instance)
+    shown = first.asset_materializations_for_node("lead_scores")[0].metadata
+    moved = shown["moved"]
+    assert isinstance(moved, dg.TableMetadataValue)
+    [row] = [record.data for record in moved.records]
+    assert set(row) == {"domain", "before", "after", "cause"}
+    assert row["domain"] == domain
+    assert str(row["before"]).startswith(f"{category}, 1, ")
+    assert str(row["after"]).startswith(f"{category}, {score}, ")
+    assert row["cause"] == "signals"
+    with synced.connect() as connection:
+        leads = dict(connection.execute(text("SELECT category, count(*) FROM lead_scores GROUP BY 1")).all())
+    assert {name: shown[f"leads_{name}"].value for name in leads} == leads
+    reasons = first.asset_materializations_for_node("normalized_domains")[0].metadata
+    table = reasons["top_skip_reasons"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert sum(int(str(record.data["referrals"])) for record in table.records) == 11
+    assert reasons["without_domain_percent"].value == round(100 * 11 / 53, 1)
+    for asset in OFFLINE:
+        quiet = second.asset_materializations_for_node(asset)[0].metadata
+        assert not [name for name, value in quiet.items() if isinstance(value, dg.TableMetadataValue)], asset
+
+
+def test_the_version_of_what_an_asset_holds_changes_with_it_and_with_nothing_else(
+    synced: Engine, instance: dg.DagsterInstance
+):
+    def versions() -> dict[str, str | None]:
+        result = materialize(instance)
+        return {
+            asset: (result.asset_materializations_for_node(asset)[0].tags or {}).get("dagster/data_version")
+            for asset in OFFLINE
+        }
+
+    first = versions()
+    assert versions() == first
+    with synced.begin() as connection:
+        connection.execute(text(AGAIN))
+    assert versions() == first, "all was written again, with the same content"
+    with synced.begin() as connection:
+        connection.execute(text("UPDATE lead_scores SET score = 1, inputs_hash = 'older'"))
+    assert versions()["lead_scores"] == first["lead_scores"], "scored again, to the same scores"
+    with synced.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE domain_signals"
+                " SET mx_state = 'none', spf_state = 'none', dmarc_state = 'none', dmarc_policy = NULL"
+            )
+        )
+    changed = versions()
+    assert {name for name in OFFLINE if changed[name] != first[name]} == {"lead_scores"}

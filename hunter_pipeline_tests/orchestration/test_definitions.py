@@ -28,7 +28,8 @@ print(json.dumps({"touched": touched, "assets": sorted(key.to_user_string() for 
 """
 
 GRAPH = {
-    "partner_center_referrals_raw": set(),
+    "partner_center": set(),
+    "partner_center_referrals_raw": {"partner_center"},
     "normalized_domains": {"partner_center_referrals_raw"},
     "partner_center_referrals": {"normalized_domains"},
     "raw_leads": {"partner_center_referrals"},
@@ -37,10 +38,11 @@ GRAPH = {
     "lead_scores": {"domain_signals"},
     "sync_runs": {"lead_scores"},
     "referral_lineage": {"lead_scores"},
+    "lead_list": {"lead_scores", "companies", "partner_center_referrals"},
 }
 """Each asset with what it follows."""
 
-SYNC = set(GRAPH) - {"referral_lineage"}
+SYNC = set(GRAPH) - {"referral_lineage", "partner_center", "lead_list"}
 
 
 @pytest.fixture(scope="module")

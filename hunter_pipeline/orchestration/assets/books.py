@@ -3,6 +3,7 @@
 import dagster as dg
 
 from hunter_pipeline.orchestration.assets.scoring import lead_scores
+from hunter_pipeline.orchestration.guards import SYNC_POOL
 from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource
 from hunter_pipeline.pipeline.settle import SETTLE_VERSION, settle_syncs
@@ -16,7 +17,8 @@ from hunter_pipeline.store import tables
     owners=OWNERS,
     code_version=SETTLE_VERSION,
     metadata=table_metadata(tables.sync_runs),
+    pool=SYNC_POOL,
 )
 def sync_runs(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
     """One row for each sync: its window, and fetched = with a lead + skipped + failed."""
-    return result_of(lambda: settle_syncs(database.stage(context)))
+    return result_of(context, database.engine, lambda: settle_syncs(database.stage(context)), writes=("settled",))

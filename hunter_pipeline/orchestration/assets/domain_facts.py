@@ -9,7 +9,8 @@ import dagster as dg
 from pydantic import Field
 
 from hunter_pipeline.orchestration.assets.referrals import companies
-from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
+from hunter_pipeline.orchestration.guards import off_reason
+from hunter_pipeline.orchestration.metadata import OWNERS, result_of, skipped, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, RegistrationResource, TenantResource
 from hunter_pipeline.pipeline.domain_facts import FACTS_VERSION, look_up_registrations, look_up_tenants
 from hunter_pipeline.store import tables
@@ -30,6 +31,7 @@ class LookUpConfig(dg.Config):
     owners=OWNERS,
     code_version=FACTS_VERSION,
     metadata=table_metadata(tables.domain_registrations),
+    pool="domain_registrations",
 )
 def domain_registrations(
     context: dg.AssetExecutionContext,
@@ -42,13 +44,19 @@ def domain_registrations(
     No domain is asked about twice within 24 hours; one with data is asked about again after
     HUNTER_DOMAIN_RESCAN_DAYS. No score rests on it.
     """
+    off = off_reason(registries.settings.load(), "registration_enabled")
+    if off is not None:
+        return skipped(context, database.engine, off)
     return result_of(
+        context,
+        database.engine,
         lambda: look_up_registrations(
             database.stage(context),
             registries.lookup(),
             refresh_after=timedelta(days=registries.settings.load().domain_rescan_days),
             limit=config.limit,
-        )
+        ),
+        writes=("looked_up",),
     )
 
 
@@ -59,6 +67,7 @@ def domain_registrations(
     owners=OWNERS,
     code_version=FACTS_VERSION,
     metadata=table_metadata(tables.domain_tenants),
+    pool="domain_tenants",
 )
 def domain_tenants(
     context: dg.AssetExecutionContext,
@@ -71,11 +80,17 @@ def domain_tenants(
     It is not the tenant that a referral declares and changes no score. Off by default
     (HUNTER_TENANT_DISCOVERY_ENABLED).
     """
+    off = off_reason(tenants.settings.load(), "tenant_discovery_enabled")
+    if off is not None:
+        return skipped(context, database.engine, off)
     return result_of(
+        context,
+        database.engine,
         lambda: look_up_tenants(
             database.stage(context),
             tenants.lookup(),
             refresh_after=timedelta(days=tenants.settings.load().domain_rescan_days),
             limit=config.limit,
-        )
+        ),
+        writes=("looked_up",),
     )

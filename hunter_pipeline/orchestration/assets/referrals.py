@@ -9,16 +9,28 @@ from typing import Any
 
 import dagster as dg
 
+from hunter_pipeline.orchestration.assets.outside import SOURCE
 from hunter_pipeline.orchestration.checks import gate_results, gate_specs
-from hunter_pipeline.orchestration.metadata import OWNERS, PERSONAL_DATA, examples_table, result_of, table_metadata
+from hunter_pipeline.orchestration.guards import SYNC_POOL, off_reason
+from hunter_pipeline.orchestration.metadata import (
+    OWNERS,
+    PERSONAL_DATA,
+    examples_table,
+    failing_clearly,
+    result_of,
+    skipped,
+    table_metadata,
+)
 from hunter_pipeline.orchestration.partitions import DAYS, window_of
 from hunter_pipeline.orchestration.resources import DatabaseResource, PartnerCenterResource
+from hunter_pipeline.orchestration.versions import version_of
 from hunter_pipeline.partner_center.referral import REFERRAL_VERSION
 from hunter_pipeline.pipeline import fetch, leads, normalize, track
-from hunter_pipeline.pipeline.context import utc_now
-from hunter_pipeline.pipeline.sync_runs import last_success
+from hunter_pipeline.pipeline.context import StageReport, utc_now
+from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.pipeline.versions import FETCH_VERSION
-from hunter_pipeline.readers.glances import top_skip_reasons
+from hunter_pipeline.readers.days import day_counts
+from hunter_pipeline.readers.glances import percent_without_domain, top_skip_reasons
 from hunter_pipeline.runs.sync_request import EXPIRES_TAG
 from hunter_pipeline.store import tables
 
@@ -26,6 +38,7 @@ GROUP = "referrals"
 
 
 @dg.asset(
+    deps=[SOURCE],
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name=GROUP,
@@ -33,6 +46,7 @@ GROUP = "referrals"
     owners=OWNERS,
     code_version=FETCH_VERSION,
     metadata=table_metadata(tables.partner_center_referrals_raw),
+    pool=SYNC_POOL,
     tags=PERSONAL_DATA,
 )
 def partner_center_referrals_raw(
@@ -50,15 +64,36 @@ def partner_center_referrals_raw(
             allow_retries=False,
         )
     window = window_of(context.partition_key_range)
+    off = off_reason(partner_center.settings.load())
+    if off is not None:
+        result = skipped(context, database.engine, off)
+        _count_days(context, database, window)
+        return result
+    with failing_clearly():
+        report = fetch.fetch_referrals(database.stage(context), partner_center.client(), window)
+        _count_days(context, database, window)
+        # The run's totals are no numbers of a day: they stand in the log, and at the asset `sync_runs`.
+        context.log.info(", ".join(f"{number} {name.replace('_', ' ')}" for name, number in report.counts.items()))
+        moved = bool(report.counts["new_versions"])
+        return dg.MaterializeResult(
+            data_version=version_of(context.instance, database.engine(), "partner_center_referrals_raw", moved=moved)
+        )
 
-    def watermark() -> dict[str, dg.MetadataValue[Any]]:
-        with database.engine().connect() as connection:
-            reached = last_success(connection)
-        return {} if reached is None else {"watermark": dg.MetadataValue.timestamp(reached)}
 
-    return result_of(
-        lambda: fetch.fetch_referrals(database.stage(context), partner_center.client(), window), more=watermark
-    )
+def _count_days(context: dg.AssetExecutionContext, database: DatabaseResource, window: Window) -> None:
+    """Show each day's own counts at its partition; a day on which nothing happened shows zero."""
+    with database.engine().connect() as connection:
+        counts = day_counts(connection, context.run.run_id, window)
+    for day, of_day in counts.items():
+        context.add_asset_metadata(
+            {
+                "dagster/partition_row_count": dg.MetadataValue.int(of_day.kept),
+                "new_versions": dg.MetadataValue.int(of_day.new),
+                "fetched": dg.MetadataValue.int(of_day.fetched),
+            },
+            asset_key=context.asset_key,
+            partition_key=day.isoformat(),
+        )
 
 
 @dg.asset(
@@ -68,6 +103,7 @@ def partner_center_referrals_raw(
     owners=OWNERS,
     code_version=normalize.code_version(),
     metadata=table_metadata(tables.normalized_domains),
+    pool=SYNC_POOL,
     tags=PERSONAL_DATA,
     check_specs=gate_specs("normalized_domains"),
 )
@@ -75,14 +111,22 @@ def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseReso
     """The company domain of each referral (website, else customer e-mail), or why it has none."""
     began = utc_now()
 
-    def skips() -> dict[str, dg.MetadataValue[Any]]:
+    def more(report: StageReport) -> dict[str, Any]:
         with database.engine().connect() as connection:
-            return {"top_skip_reasons": examples_table(top_skip_reasons(connection))}
+            shown: dict[str, Any] = {
+                "without_domain_percent": dg.MetadataValue.float(percent_without_domain(connection))
+            }
+            if report.counts["processed"]:
+                shown["top_skip_reasons"] = examples_table(top_skip_reasons(connection))
+            return shown
 
     return result_of(
+        context,
+        database.engine,
         lambda: normalize.normalize_domains(database.stage(context)),
+        writes=("processed",),
         gates=lambda: gate_results(database.engine(), normalize.STAGE, began),
-        more=skips,
+        more=more,
     )
 
 
@@ -93,6 +137,7 @@ def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseReso
     owners=OWNERS,
     code_version=REFERRAL_VERSION,
     metadata=table_metadata(tables.partner_center_referrals),
+    pool=SYNC_POOL,
     tags=PERSONAL_DATA,
     check_specs=gate_specs("partner_center_referrals"),
 )
@@ -100,7 +145,10 @@ def partner_center_referrals(context: dg.AssetExecutionContext, database: Databa
     """Where each referral stands now: type, status, deal, expiry, domain. Every readable referral is here."""
     began = utc_now()
     return result_of(
+        context,
+        database.engine,
         lambda: track.track_referrals(database.stage(context)),
+        writes=("tracked",),
         gates=lambda: gate_results(database.engine(), track.STAGE, began),
     )
 
@@ -112,11 +160,17 @@ def partner_center_referrals(context: dg.AssetExecutionContext, database: Databa
     owners=OWNERS,
     code_version=leads.LEADS_VERSION,
     metadata=table_metadata(tables.raw_leads),
+    pool=SYNC_POOL,
     tags=PERSONAL_DATA,
 )
 def raw_leads(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
     """One lead per referral that has a company domain, updated with it and withdrawn when the domain goes."""
-    return result_of(lambda: leads.make_leads(database.stage(context)))
+    return result_of(
+        context,
+        database.engine,
+        lambda: leads.make_leads(database.stage(context)),
+        writes=("added", "updated", "withdrawn"),
+    )
 
 
 @dg.asset(
@@ -126,12 +180,16 @@ def raw_leads(context: dg.AssetExecutionContext, database: DatabaseResource) -> 
     owners=OWNERS,
     code_version=leads.LEADS_VERSION,
     metadata=table_metadata(tables.companies),
+    pool=SYNC_POOL,
     check_specs=gate_specs("companies"),
 )
 def companies(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
     """One company per domain. A declared Azure tenant makes its provider M365, whatever DNS says."""
     began = utc_now()
     return result_of(
+        context,
+        database.engine,
         lambda: leads.upsert_companies(database.stage(context)),
+        writes=("added", "updated"),
         gates=lambda: gate_results(database.engine(), "companies", began),
     )

@@ -8,11 +8,12 @@ from pydantic import Field
 
 from hunter_pipeline.orchestration.assets.referrals import companies
 from hunter_pipeline.orchestration.checks import gate_results, gate_specs
+from hunter_pipeline.orchestration.guards import SYNC_POOL
 from hunter_pipeline.orchestration.metadata import OWNERS, examples_table, result_of, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, DnsResource, ScoringResource
 from hunter_pipeline.pipeline import scores, signals
 from hunter_pipeline.pipeline.context import StageReport, utc_now
-from hunter_pipeline.readers.glances import newest_scores
+from hunter_pipeline.readers.glances import moved_scores, open_lookups
 from hunter_pipeline.scan.scan import SIGNALS_VERSION
 from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.scoring.score import SCORER_VERSION
@@ -39,6 +40,7 @@ class SignalsConfig(dg.Config):
     owners=OWNERS,
     code_version=SIGNALS_VERSION,
     metadata=table_metadata(tables.domain_signals),
+    pool=SYNC_POOL,
 )
 def domain_signals(
     context: dg.AssetExecutionContext, config: SignalsConfig, database: DatabaseResource, dns: DnsResource
@@ -58,7 +60,17 @@ def domain_signals(
         again = rescans.rescan_domains(stage, scan, older_than=age, limit=config.rescan_limit)
         return StageReport({**first.counts, **again.counts}, {**first.groups, **again.groups})
 
-    return result_of(run)
+    def more(_: StageReport) -> dict[str, Any]:
+        with database.engine().connect() as connection:
+            return {"domains_with_failed_lookups": dg.MetadataValue.int(open_lookups(connection))}
+
+    return result_of(
+        context,
+        database.engine,
+        run,
+        writes=("scanned", "rederived", *(("rescanned",) if config.rescan_limit else ())),
+        more=more,
+    )
 
 
 @dg.asset(
@@ -68,6 +80,7 @@ def domain_signals(
     owners=OWNERS,
     code_version=SCORER_VERSION,
     metadata=table_metadata(tables.lead_scores),
+    pool=SYNC_POOL,
     check_specs=gate_specs("lead_scores"),
 )
 def lead_scores(
@@ -85,11 +98,25 @@ def lead_scores(
             cosell_bonus=settings.partner_center_cosell_bonus,
         )
 
-    def newest() -> dict[str, dg.MetadataValue[Any]]:
-        with database.engine().connect() as connection:
-            return {"newest": examples_table(newest_scores(connection))}
+    def more(report: StageReport) -> dict[str, Any]:
+        shown: dict[str, Any] = {
+            f"leads_{category}": dg.MetadataValue.int(number)
+            for category, number in report.groups["categories"].items()
+        }
+        if report.counts["changed"]:
+            with database.engine().connect() as connection:
+                moved = moved_scores(connection, context.run.run_id, report.counts["changed"])
+                shown["moved"] = examples_table(moved)
+        return shown
 
-    return result_of(run, gates=lambda: gate_results(database.engine(), scores.STAGE, began), more=newest)
+    return result_of(
+        context,
+        database.engine,
+        run,
+        writes=("scored",),
+        gates=lambda: gate_results(database.engine(), scores.STAGE, began),
+        more=more,
+    )
 
 
 def lead_scores_for(settings: Settings) -> dg.AssetsDefinition:

@@ -1,0 +1,82 @@
+"""What a sync with nothing new costs beside its stages: rows and bytes in Dagster's storage, and connections."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.pool import Pool
+
+from hunter_pipeline.orchestration.build import build_defs
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
+from hunter_pipeline.runs.sync_request import SYNC_JOB, sync_tags
+from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline.services import make_sign_in
+from hunter_pipeline.settings import load_settings
+
+MOST_ROWS = 90
+MOST_BYTES = 100_000
+MOST_CONNECTIONS = 10
+
+
+def sync(instance: dg.DagsterInstance, since: date | None = None) -> dg.ExecuteInProcessResult:
+    today = datetime.now(UTC).date()
+    job = build_defs(load_settings()).resolve_job_def(SYNC_JOB)
+    return job.execute_in_process(instance=instance, tags=sync_tags(Window(since or today, today)))
+
+
+def holdings(instance: dg.DagsterInstance) -> dict[str, tuple[int, int]]:
+    """Rows and bytes of each table of Dagster's storage."""
+    with instance.run_storage.connect() as connection:
+        names = connection.execute(
+            text("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+        ).scalars()
+        found = {}
+        for name in names.all():
+            columns = connection.execute(
+                text("SELECT attname FROM pg_attribute WHERE attrelid = CAST(:name AS regclass) AND attnum > 0"),
+                {"name": f'"{name}"'},
+            ).scalars()
+            size = " + ".join(f'coalesce(pg_column_size("{column}"), 0)' for column in columns)
+            found[name] = tuple(
+                connection.execute(text(f'SELECT count(*), coalesce(sum(24 + {size}), 0) FROM "{name}"')).one()
+            )
+        return found
+
+
+@contextmanager
+def counted_connections() -> Iterator[list[object]]:
+    opened: list[object] = []
+
+    def note(connection: object, _: object) -> None:
+        opened.append(connection)
+
+    event.listen(Pool, "connect", note)
+    try:
+        yield opened
+    finally:
+        event.remove(Pool, "connect", note)
+
+
+@pytest.fixture
+def after_a_sync(instance: dg.DagsterInstance, sandbox: Sandbox, engine: Engine) -> dg.DagsterInstance:
+    make_sign_in(load_settings(), engine).device_login(lambda _: None)
+    assert sync(instance, FIRST_DAY).success
+    return instance
+
+
+def test_a_quiet_sync_leaves_few_rows_and_opens_few_connections(after_a_sync: dg.DagsterInstance):
+    before = holdings(after_a_sync)
+    with counted_connections() as opened:
+        assert sync(after_a_sync).success
+    after = holdings(after_a_sync)
+    grown = {
+        name: (rows - before[name][0], size - before[name][1])
+        for name, (rows, size) in after.items()
+        if (rows, size) != before[name]
+    }
+    assert sum(rows for rows, _ in grown.values()) <= MOST_ROWS, grown
+    assert sum(size for _, size in grown.values()) <= MOST_BYTES, grown
+    assert len(opened) <= MOST_CONNECTIONS
