@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 if sys.platform != "win32":
     import pwd
@@ -29,6 +28,9 @@ _ACL_VERSION = 2
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 _NO_ID = 0xFFFFFFFF
 _EXECUTE = 1
+
+_ASKED = 3
+"""How often a command is tried that is ended by a signal: that is no answer."""
 
 Acl = Mapping[tuple[int, int], int]
 """Permission bits (4 read, 2 write, 1 execute) by tag and user or group id."""
@@ -45,9 +47,29 @@ class Account:
     uid: int
     gid: int
 
-    def popen_arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments that make `subprocess` run a program under this account and no other group."""
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+    def command(self, command: list[str]) -> list[str]:
+        """Return the command that runs a program (by its full path) under this account and no other group.
+
+        A program in between changes the account. `subprocess` could, but then forks where it otherwise spawns, and the
+        fork handlers of a library with threads (gRPC, which Dagster loads) kill some of those children.
+        """
+        return [sys.executable, "-I", "-S", "-c", _CHANGE, str(self.uid), str(self.gid), *command]
+
+
+_CHANGE_REFUSED = 125
+_CHANGE = f"""
+import os, sys
+try:
+    os.setgroups([])
+    os.setgid(int(sys.argv[2]))
+    os.setuid(int(sys.argv[1]))
+except OSError:
+    sys.exit({_CHANGE_REFUSED})
+try:
+    os.execv(sys.argv[3], sys.argv[3:])
+except OSError as error:
+    sys.exit(f"error: {{sys.argv[3]}}: {{error.strerror}}")
+"""
 
 
 def account_for(data: Path) -> Account | None:
@@ -175,26 +197,34 @@ def _add_mode(path: Path, bits: int) -> None:
 
 
 def _can_run(program: Path, account: Account) -> bool:
-    try:
-        done = subprocess.run(
-            [program, "--version"], check=False, capture_output=True, cwd="/", **account.popen_arguments()
-        )
-    except PermissionError:
-        return False
-    return done.returncode == 0
+    return _ask([str(program), "--version"], account)
 
 
 def _can_enter(directory: Path, account: Account) -> bool:
     # The kernel is asked, as that account, because mode bits alone do not tell (ACLs, network file systems).
-    try:
-        command = ["/bin/sh", "-c", 'test -x "$1"', "sh", str(directory)]
-        return subprocess.run(command, check=False, cwd="/", **account.popen_arguments()).returncode == 0
-    except (PermissionError, subprocess.SubprocessError, ValueError) as error:
-        # A root without the right to change its user, as in some rootless containers.
-        raise EmbeddedError(
-            "PostgreSQL does not run as root, and this root may not run programs as another user. "
-            "Run Hunter as an ordinary user, or set HUNTER_DATABASE_URL."
-        ) from error
+    return _ask(["/bin/sh", "-c", 'test -x "$1"', "sh", str(directory)], account)
+
+
+def _ask(command: list[str], account: Account) -> bool:
+    """Whether a command succeeds under the account.
+
+    Raises:
+        EmbeddedError: there is no answer.
+    """
+    for _ in range(_ASKED):
+        done = subprocess.run(account.command(command), check=False, capture_output=True, cwd="/")
+        if done.returncode == _CHANGE_REFUSED:
+            # A root without the right to change its user, as in some rootless containers.
+            raise EmbeddedError(
+                "PostgreSQL does not run as root, and this root may not run programs as another user. "
+                "Run Hunter as an ordinary user, or set HUNTER_DATABASE_URL."
+            )
+        if done.returncode >= 0:
+            return done.returncode == 0
+    raise EmbeddedError(
+        f"{command[0]} is ended by signal {-done.returncode} whenever it runs under the account {account.uid}. "
+        "Run Hunter as an ordinary user, or set HUNTER_DATABASE_URL."
+    )
 
 
 def _add_pass_entry(directory: Path, uid: int) -> None:

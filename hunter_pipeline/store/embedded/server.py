@@ -285,17 +285,17 @@ def _run(command: list[str], account: Account | None, *, failure: str, fix: str,
     """Run one of PostgreSQL's programs under the account; a failure is told by what the program says of it."""
     # Nothing of the caller's PG* variables or locale may reach the server.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    program = [str(installation() / "bin" / command[0]), *command[1:]]
     # A file and no pipe: the server inherits the output, and a pipe would not end before the server does.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
-            [str(installation() / "bin" / command[0]), *command[1:]],
+            account.command(program) if account is not None else program,
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             cwd="/",
             env=environment,
-            **(account.popen_arguments() if account is not None else {}),
             **popen_arguments,
         )
         if done.returncode == 0:

@@ -250,13 +250,13 @@ def _live_users(files: ServerFiles, *, sweep: bool) -> list[int]:
 
 def _ensure_running(files: ServerFiles) -> Postmaster:
     """Return the running server, started when need be; the lock is held."""
+    running = _wait_for_survivor(files)
+    if running is not None:
+        return running
     account = account_for(files.data)
     if account is not None:
         open_programs(installation(), account)
         let_through(files.root, account)
-    running = _wait_for_survivor(files)
-    if running is not None:
-        return running
     version = data_version(files)
     if version is None:
         init_data(files, account)

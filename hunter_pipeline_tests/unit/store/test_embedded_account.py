@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,24 @@ def test_existing_data_is_served_by_its_owner(tmp_path: Path):
     account = account_for(tmp_path)
     assert account is not None
     assert (account.uid, account.gid) == (4321, 4322)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can change the account")
+@pytest.mark.skipif(sys.platform != "linux", reason="the fork handler is set through glibc")
+def test_a_fork_handler_that_kills_the_child_does_not_read_as_a_refusal(tmp_path: Path):
+    # As gRPC's handlers do now and then, here always.
+    code = """
+import ctypes, sys
+from pathlib import Path
+from hunter_pipeline.store.embedded.account import Account, _can_enter
+libc = ctypes.CDLL(None)
+libc.__register_atfork(None, None, ctypes.cast(libc.abort, ctypes.c_void_p), None)
+print(_can_enter(Path("/usr"), Account(65534, 65534)), _can_enter(Path(sys.argv[1]), Account(65534, 65534)))
+"""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(closed)], check=False, capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split() == ["True", "False"], done.stderr
