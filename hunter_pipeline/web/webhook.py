@@ -13,11 +13,13 @@ import contextlib
 import json
 import re
 import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -29,6 +31,9 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.exceptions import HTTPError
+
+T = TypeVar("T")
 
 ORGANIZATION = "Microsoft Corporation"
 """Organization in the subject of a certificate that signs events."""
@@ -39,7 +44,14 @@ REFERRAL_EVENTS = frozenset(
 
 _FETCH_SECONDS = 10.0
 _MAX_CERTIFICATE_BYTES = 64 * 1024
+_FETCHES = 2
+"""Certificates that are fetched at once."""
+
 _KEPT_CERTIFICATES = 8
+_REFUSED_FOR = timedelta(seconds=60)
+"""How long an address that gave no good certificate is not asked again."""
+
+_KEPT_REFUSALS = 64
 _MIN_RSA_BITS = 2048
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -66,7 +78,9 @@ class Event:
 
 
 class Verifier:
-    """Checks events. Certificates that proved good are kept, so that a burst of events fetches one.
+    """Checks events. Certificates that proved good are kept, so that a burst of events fetches one. Addresses that
+    gave none are not asked again for a minute; no more than two are asked at once, and nobody waits for a
+    place.
 
     :param certificate_url: what the certificate's address must begin with; https, ending with a slash.
     :param roots: certificates that a chain must lead to.
@@ -87,7 +101,9 @@ class Verifier:
         self._clock = clock
         self._ca_bundle = ca_bundle
         self._lock = threading.Lock()
+        self._fetches = threading.BoundedSemaphore(_FETCHES)
         self._kept: dict[str, x509.Certificate] = {}
+        self._refused: dict[str, tuple[datetime, BadEvent | CertificateUnavailable]] = {}
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> None:
         """Make sure that Microsoft signed `body`.
@@ -111,18 +127,38 @@ class Verifier:
 
     def _certificate(self, url: str) -> x509.Certificate:
         check_certificate_url(url, self._prefix)
+        now = self._clock()
         with self._lock:
             known = self._kept.get(url)
-            if known is not None and known.not_valid_before_utc <= self._clock() <= known.not_valid_after_utc:
+            if known is not None and known.not_valid_before_utc <= now <= known.not_valid_after_utc:
                 return known
+            until, refusal = self._refused.get(url, (now, None))
+            if refusal is not None and now < until:
+                raise type(refusal)(str(refusal))
+        # Never waited for: whoever sends events, genuine or not, must not hold the server's threads.
+        if not self._fetches.acquire(blocking=False):
+            raise CertificateUnavailable("other certificates are being fetched; send the event again")
+        try:
             certificates = read_certificates(self._fetch(url))
             self._check_chain(certificates)
-            if len(self._kept) >= _KEPT_CERTIFICATES:
-                self._kept.clear()
-            self._kept[url] = certificates[0]
-            return certificates[0]
+        except (BadEvent, CertificateUnavailable) as error:
+            self._keep(self._refused, url, (now + _REFUSED_FOR, error.with_traceback(None)), _KEPT_REFUSALS)
+            raise
+        finally:
+            self._fetches.release()
+        self._keep(self._kept, url, certificates[0], _KEPT_CERTIFICATES)
+        return certificates[0]
+
+    def _keep(self, kept: dict[str, T], url: str, value: T, most: int) -> None:
+        with self._lock:
+            kept.pop(url, None)
+            while len(kept) >= most:
+                del kept[next(iter(kept))]
+            kept[url] = value
 
     def _fetch(self, url: str) -> bytes:
+        deadline = time.monotonic() + _FETCH_SECONDS
+        content = b""
         try:
             with requests.get(
                 url, timeout=_FETCH_SECONDS, allow_redirects=False, stream=True, verify=self._ca_bundle or True
@@ -131,12 +167,18 @@ class Verifier:
                     raise CertificateUnavailable(f"the certificate's server answers {response.status_code}")
                 if response.status_code != 200:
                     raise BadEvent(f"the certificate's address answers {response.status_code}")
-                content = response.raw.read(_MAX_CERTIFICATE_BYTES + 1, decode_content=True)
-        except requests.RequestException as error:
+                while len(content) <= _MAX_CERTIFICATE_BYTES:
+                    piece = response.raw.read1(_MAX_CERTIFICATE_BYTES, decode_content=True)
+                    if not piece:
+                        break
+                    content += piece
+                    if time.monotonic() > deadline:  # a body that drips keeps every read within its time-out
+                        raise CertificateUnavailable("the certificate's server is too slow")
+        except (requests.RequestException, HTTPError) as error:
             raise CertificateUnavailable(f"the certificate cannot be fetched ({type(error).__name__})") from error
         if len(content) > _MAX_CERTIFICATE_BYTES:
             raise BadEvent("what stands at the certificate's address is too large")
-        return bytes(content)
+        return content
 
     def _check_chain(self, certificates: list[x509.Certificate]) -> None:
         leaf, *intermediates = certificates

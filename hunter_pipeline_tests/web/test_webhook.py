@@ -1,15 +1,19 @@
 """The webhook: what counts as signed by Microsoft, and what an event starts."""
 
 import base64
+import itertools
 import json
 import ssl
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +24,7 @@ from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
 from hunter_pipeline.sandbox.https_server import HttpsServer, Request, Response
+from hunter_pipeline.web import webhook
 from hunter_pipeline.web.app import create_app
 from hunter_pipeline.web.webhook import (
     BadEvent,
@@ -424,3 +429,60 @@ def test_root_certificates_that_cannot_be_read_are_told_at_the_start(
     for file in ("empty.pem", "missing.pem"):
         with pytest.raises(ValueError, match="HUNTER_WEBHOOK_CA_FILE"):
             make_test_app(webhook_enabled=True, webhook_ca_file=tmp_path / file)
+
+
+def test_while_the_certificates_server_is_silent_two_wait_for_it_and_nobody_else(
+    microsoft: Microsoft,
+    make_settings: Callable[..., Any],
+    filled_engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(webhook, "_FETCH_SECONDS", 300)
+    asked, speak = [], threading.Event()
+
+    def silent(request: Request) -> Response | None:
+        asked.append(request.path)
+        speak.wait(300)
+        return Response(404)
+
+    context, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = HttpsServer(silent, context, port=0)
+    server.start()
+    prefix = f"https://127.0.0.1:{server.port}/cert/"
+    verifier = Verifier(prefix, [microsoft.root], lambda: NOW, ca_bundle=str(tmp_path / "ca.pem"))
+    app = create_app(make_settings(webhook_enabled=True), filled_engine, clock=lambda: NOW, verifier=verifier)
+    with serving(app) as url, ThreadPoolExecutor(60) as many:
+
+        def post(number: int) -> int:
+            headers = microsoft.headers(f"{prefix}{number}")
+            return requests.post(f"{url}/ingest/partnercenter", BODY, headers=headers, timeout=300).status_code
+
+        try:
+            sent = [many.submit(post, number) for number in range(60)]
+            answers = list(itertools.islice(as_completed(sent, timeout=60), 58))
+            assert {each.result() for each in answers} == {503}
+            assert requests.get(f"{url}/healthz", timeout=60).status_code == 200
+            assert len(asked) == 2
+        finally:
+            speak.set()
+            server.stop()
+
+
+def test_a_certificate_that_proved_bad_is_not_fetched_again_at_once(microsoft: Microsoft):
+    now = [NOW]
+    verifier = Verifier(f"{microsoft.url}/cert/", [microsoft.root], lambda: now[0], ca_bundle=microsoft.ca_bundle)
+    headers = microsoft.headers(f"{microsoft.url}/cert/late")
+    microsoft.served["/cert/late"] = Response(404)
+    for _ in range(3):
+        with pytest.raises(BadEvent):
+            verifier.verify(headers, BODY)
+    assert microsoft.requests.count("/cert/late") == 1
+    microsoft.serve("late", microsoft.leaf(), microsoft.middle)
+    now[0] += timedelta(minutes=2)
+    verifier.verify(headers, BODY)
+    assert microsoft.requests.count("/cert/late") == 2
+    verifier.verify(headers, BODY)
+    assert microsoft.requests.count("/cert/late") == 2
