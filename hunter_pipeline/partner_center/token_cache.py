@@ -144,9 +144,17 @@ class FileBlobStore:
         self._lock_seconds = lock_seconds
 
     def read(self) -> bytes | None:
-        """The bytes as last written, None when the file is missing."""
+        """The bytes as last written, None when the file is missing.
+
+        :raises TokenCacheUnreadable: other users can read the file, or nobody can.
+        """
         try:
-            return self._path.read_bytes()
+            with self._path.open("rb") as file:
+                if _open_to_others(os.fstat(file.fileno())):
+                    raise TokenCacheUnreadable(
+                        f"The token cache {self._path} can be read by other users; run: chmod 600 {self._path}"
+                    )
+                return file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -190,6 +198,10 @@ class FileBlobStore:
             f"The token cache file {self._path} cannot be used ({error.strerror or 'input/output error'}); "
             "check HUNTER_PARTNER_CENTER_TOKEN_CACHE_PATH and the permissions"
         )
+
+
+def _open_to_others(status: os.stat_result) -> bool:
+    return os.name == "posix" and bool(status.st_mode & 0o077)
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -247,7 +259,7 @@ def _key_file(path: Path) -> str:
                 if not path.exists():
                     replace_file(path, Fernet.generate_key())
                     _log.info("token_cache_key_made", path=str(path))
-        if os.name == "posix" and path.stat().st_mode & 0o077:
+        if _open_to_others(path.stat()):
             raise TokenCacheUnreadable(f"The key {path} can be read by other users; run: chmod 600 {path}")
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:

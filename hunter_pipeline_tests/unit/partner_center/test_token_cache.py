@@ -53,13 +53,35 @@ def test_a_file_that_others_could_read_is_replaced_by_one_that_they_cannot(path:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o666])
+def test_a_cache_that_others_can_read_is_refused_with_the_command_that_fixes_it(path: Path, mode: int):
+    cache = store(path, OLD)
+    path.chmod(mode)
+    with pytest.raises(TokenCacheUnreadable, match=f"chmod 600 {path}"):
+        cache.read()
+    path.chmod(0o600)
+    assert cache.read() == STATE
+
+
+def test_a_key_is_rotated_without_a_new_sign_in(path: Path):
+    store(path, OLD)
+    both = TokenCache(FileBlobStore(path), keys(NEW, OLD))
+    with both.locked() as held:  # as each renewal does
+        state = held.read()
+        assert state == STATE
+        held.write(state)
+    assert TokenCache(FileBlobStore(path), keys(NEW)).read() == STATE
+    with pytest.raises(TokenCacheUnreadable):
+        TokenCache(FileBlobStore(path), keys(OLD)).read()
+
+
 def test_a_missing_file_means_that_nobody_has_signed_in(path: Path):
     assert TokenCache(FileBlobStore(path), keys(OLD)).read() is None
 
 
 def test_an_empty_file_is_damage_and_not_an_empty_cache(path: Path):
     path.parent.mkdir()
-    path.touch()
+    path.touch(0o600)
     with pytest.raises(TokenCacheUnreadable, match="hunter login"):
         TokenCache(FileBlobStore(path), keys(OLD)).read()
 
