@@ -7,11 +7,12 @@ only when a newer version came in or the domain was decided anew, so `updated_at
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, UnreadableReferral, parse_referral
+from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, Referral, UnreadableReferral, parse_referral
 from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
@@ -20,6 +21,11 @@ from hunter_pipeline.store.tables import partner_center_referrals
 from hunter_pipeline.store.upsert import upsert
 
 STAGE = "partner_center_referrals"
+
+READ = tuple(
+    field.name for field in fields(Referral) if field.name in partner_center_referrals.c and field.name != "warnings"
+)
+"""What is read out of a payload and stands in a column of the same name."""
 
 PENDING = """
 SELECT r.id AS raw_id, r.referral_id, r.payload, r.gone_at, d.domain, d.skip_reason
@@ -91,23 +97,10 @@ def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[s
             {
                 "referral_id": version.referral_id,
                 "raw_id": version.raw_id,
-                "referral_type": referral.referral_type,
-                "company_name": referral.company_name,
+                **{name: getattr(referral, name) for name in READ},
                 "domain": version.domain,
-                "azure_tenant_id": referral.azure_tenant_id,
-                "status": referral.status,
-                "substatus": referral.substatus,
                 "is_open": referral.is_open and version.gone_at is None,
                 "gone_at": version.gone_at,
-                "qualification": referral.qualification,
-                "deal_type": referral.deal_type,
-                "direction": referral.direction,
-                "deal_value": referral.deal_value,
-                "currency": referral.currency,
-                "engagement_id": referral.engagement_id,
-                "expires_at": referral.expires_at,
-                "source_created_at": referral.source_created_at,
-                "source_updated_at": referral.source_updated_at,
                 "warnings": list(referral.warnings),
                 "raw_data": version.payload,
                 "code_version": REFERRAL_VERSION,

