@@ -6,6 +6,7 @@ belong here: the errors themselves, which stand beside the code that raises them
 
 from __future__ import annotations
 
+from hunter_pipeline.partner_center.changes import ChangeRefused
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.sync_runs import SourceMismatch, SyncPaused
 from hunter_pipeline.runs.sync_request import SyncUnderWay
@@ -17,6 +18,7 @@ from hunter_pipeline.store.migrate import SchemaError, SchemaNewer
 
 EXPECTED_ERRORS = (
     PartnerCenterError,
+    ChangeRefused,
     SettingsError,
     RulesError,
     SchemaOutdated,

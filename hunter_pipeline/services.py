@@ -7,17 +7,27 @@ through here, so that they cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 import requests
 from sqlalchemy import Engine
 
+from hunter_pipeline.actions.act import Acting
+from hunter_pipeline.actions.take_in import RUN_PREFIX, kept_version, take_in
 from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.client import PartnerCenterClient
+from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.partner_center.token_cache import FileBlobStore, TokenCache, load_keys
+from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
+from hunter_pipeline.pipeline.leads import make_leads, upsert_companies
+from hunter_pipeline.pipeline.normalize import normalize_domains
+from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.signals import Scan
+from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.scan.dns import DnsSettings
 from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.scan.scan import scan as scan_now
@@ -25,6 +35,9 @@ from hunter_pipeline.scan.tenant import TenantDiscovery, discover_tenant
 from hunter_pipeline.scoring.rules import Rules, load_rules
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.store.token_store import DatabaseBlobStore
+
+ACTION_LOCK_WAIT = 10
+"""Seconds for which a person waits for a sync that is writing."""
 
 
 def check_connection_settings(settings: Settings) -> None:
@@ -87,6 +100,40 @@ def make_client(settings: Settings, sign_in: SignIn) -> PartnerCenterClient:
         body_timeout=settings.partner_center_body_timeout,
         page_limit=settings.partner_center_page_limit,
         budget=settings.partner_center_sync_budget,
+    )
+
+
+def make_acting(settings: Settings, engine: Engine, clock: Callable[[], datetime]) -> Acting:
+    """What a person's change of a referral needs: the client, and the way of the answer through the stages.
+
+    :param clock: gives the present, aware UTC.
+    :raises SettingsError: writing is switched off, or client or tenant id is missing.
+    """
+    if not settings.partner_center_write_enabled:
+        raise SettingsError(
+            "writing to Partner Center is off; set HUNTER_PARTNER_CENTER_WRITE_ENABLED=true to act on referrals"
+        )
+    rules = make_rules(settings)
+
+    def score(context: StageContext) -> object:
+        return score_leads(
+            context,
+            rules,
+            tenant_score=settings.partner_center_azure_tenant_score,
+            cosell_bonus=settings.partner_center_cosell_bonus,
+        )
+
+    def keep(item: RawItem) -> bool:
+        context = StageContext(engine, f"{RUN_PREFIX}{uuid4()}", clock, lock_wait=ACTION_LOCK_WAIT)
+        # Not the scan: a change of a referral's state is no news of its domain, and nobody waits for DNS here.
+        return take_in(context, item, (normalize_domains, track_referrals, make_leads, upsert_companies, score))
+
+    return Acting(
+        engine,
+        make_client(settings, make_sign_in(settings, engine)),
+        keep,
+        lambda referral_id, etag: kept_version(engine, referral_id, etag),
+        clock,
     )
 
 

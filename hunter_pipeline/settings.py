@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     alert_webhook_url: SecretStr | None = Field(
         None, description="Incoming webhook of a Slack or Teams channel that is told about failed runs and checks"
     )
+    digest_hour: int | None = Field(
+        None, ge=0, le=23, description="Hour (UTC) at which the channel is sent a digest of the leads; unset: never"
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines are written")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe level that is logged"
@@ -129,6 +132,14 @@ class Settings(BaseSettings):
         2400.0, gt=0, le=86_400, description="Seconds that one sync may spend on asking the API"
     )
 
+    partner_center_write_enabled: bool = Field(
+        False, description="Let people accept, decline and update referrals from here; off: the product only reads"
+    )
+    partner_center_portal_url: str = Field(
+        "https://partner.microsoft.com/dashboard/referrals/v2/leads",
+        description="Where people see referrals in Partner Center; `{referral_id}` and `{engagement_id}` are filled in",
+    )
+
     web_host: str = Field(
         "127.0.0.1", description="Address that the lead list listens on; one beyond loopback needs HUNTER_WEB_TOKEN"
     )
@@ -138,6 +149,12 @@ class Settings(BaseSettings):
     )
     web_public_url: str | None = Field(
         None, description="Address under which a reverse proxy serves the lead list, such as https://leads.example.com"
+    )
+    web_user_header: str | None = Field(
+        None, description="Header in which a proxy that signs people in names the person, such as X-Forwarded-User"
+    )
+    web_trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses or networks, comma separated, from which HUNTER_WEB_USER_HEADER is believed"
     )
     dagster_url: str = Field(
         "http://127.0.0.1:3000", description="Dagster's web server, through which the lead list starts syncs"
@@ -160,7 +177,7 @@ class Settings(BaseSettings):
         # Child processes run in other directories and must find the same database.
         return value.expanduser().absolute()
 
-    @field_validator("dns_servers", mode="before")
+    @field_validator("dns_servers", "web_trusted_proxies", mode="before")
     @classmethod
     def _split_servers(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -179,6 +196,23 @@ class Settings(BaseSettings):
             if not 1 <= port <= 65535:
                 raise ValueError(f"{server!r} has no port between 1 and 65535")
         return servers
+
+    @field_validator("web_trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is no address or network; write 10.0.0.5 or 10.0.0.0/24") from None
+        return proxies
+
+    @field_validator("web_user_header")
+    @classmethod
+    def _check_header(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", value):
+            raise ValueError("is no header's name; write one such as X-Forwarded-User")
+        return value
 
     @field_validator("alert_webhook_url")
     @classmethod
@@ -207,6 +241,14 @@ class Settings(BaseSettings):
                 "must be at least 16 characters of ASCII without spaces; make one with: "
                 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
+        return value
+
+    @field_validator("partner_center_portal_url")
+    @classmethod
+    def _check_portal(cls, value: str) -> str:
+        names = set(re.findall(r"\{([^}]*)\}", value))
+        if not value.startswith("https://") or names - {"referral_id", "engagement_id"}:
+            raise ValueError("must be an https:// address; only {referral_id} and {engagement_id} are filled in")
         return value
 
     @field_validator("web_public_url", "dagster_url", "dagster_public_url")

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from hunter_pipeline.actions.settle import settle_attempts
 from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.fetch import fetch_referrals
@@ -87,6 +88,7 @@ class Pipeline:
             ("signals", lambda: scan_domains(context, scan)),
             ("scores", lambda: score_leads(context, load_rules(), tenant_score=55, cosell_bonus=15)),
             ("settle", lambda: settle_syncs(context)),
+            ("attempts", lambda: StageReport({"settled": settle_attempts(context)})),
         )
         reports = {}
         for name, stage in stages:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hunter_pipeline.cli import database, demo, doctor, scan, scoring, servers, show, sign_in, sync
+from hunter_pipeline.cli import acting, database, demo, doctor, queue, scan, scoring, servers, show, sign_in, sync
 from hunter_pipeline.cli.console import err
 from hunter_pipeline.cli.teaching import teach
 from hunter_pipeline.errors import EXPECTED_ERRORS
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they may hold tokens and personal data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, servers, sign_in, sync, show, scoring, scan, doctor, database):
+for module in (demo, servers, sign_in, sync, show, queue, acting, scoring, scan, doctor, database):
     module.register(app)
 
 teach(app)

@@ -136,7 +136,15 @@ def web(
     _check_port(settings.web_port, "--port", settings.web_host)
     application = create_app(settings, open_database(settings))
     err().print(f"Lead list: http://{settings.web_host}:{settings.web_port}", markup=False)
-    uvicorn.run(application, host=settings.web_host, port=settings.web_port, log_level="warning", server_header=False)
+    uvicorn.run(
+        application,
+        host=settings.web_host,
+        port=settings.web_port,
+        log_level="warning",
+        server_header=False,
+        # The address of the proxy itself decides whether its word for the person is believed.
+        proxy_headers=False,
+    )
 
 
 def _stop_database(home: Path, engine: Engine) -> None:

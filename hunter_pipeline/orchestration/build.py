@@ -13,6 +13,7 @@ from hunter_pipeline.orchestration.assets.outside import ENDS
 from hunter_pipeline.orchestration.assets.scoring import lead_scores, lead_scores_for
 from hunter_pipeline.orchestration.checks import STANDING_CHECKS, standing_checks_job, standing_checks_schedule
 from hunter_pipeline.orchestration.freshness import with_freshness
+from hunter_pipeline.orchestration.digest import digest_job, make_digest_schedule
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, referral_sync_job
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor, referral_sweep_schedule
@@ -45,8 +46,14 @@ def build_defs(
             *upkeep.ASSETS,
         ],
         asset_checks=STANDING_CHECKS,
-        jobs=[referral_sync_job, standing_checks_job, *upkeep.JOBS],
-        schedules=[make_sync_schedule(settings), referral_sweep_schedule, standing_checks_schedule, *upkeep.SCHEDULES],
+        jobs=[referral_sync_job, standing_checks_job, digest_job, *upkeep.JOBS],
+        schedules=[
+            make_sync_schedule(settings),
+            referral_sweep_schedule,
+            standing_checks_schedule,
+            make_digest_schedule(settings),
+            *upkeep.SCHEDULES,
+        ],
         sensors=[make_sync_sensor(settings), referral_lineage_sensor, *alerts.SENSORS],
         resources={**make_resources(), **(resources or {})},
         loggers=loggers,

@@ -1,4 +1,4 @@
-"""The referrals API over HTTPS: pages of referrals, and one referral.
+"""The referrals API over HTTPS: pages of referrals, one referral, and the change of one.
 
 Belongs here: requests, pacing, retries, paging, and where the token may go. Does not belong here: the
 reading of a body (pages.py) and sign-in (auth.py). The list is asked newest change first, so that a sync
@@ -8,14 +8,15 @@ one sync.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -88,7 +89,7 @@ class _Bearer:
 
 
 class PartnerCenterClient:
-    """Reads referrals as the signed-in user. Not to be shared between threads.
+    """Reads and changes referrals as the signed-in user. Not to be shared between threads.
 
     :param base_url: https address of the API, without a path of the API itself.
     :param token: where access tokens come from.
@@ -130,6 +131,7 @@ class PartnerCenterClient:
         self._deadline: datetime | None = None
         self._pause: tuple[int, datetime] | None = None
         self._served_at: datetime | None = None
+        self._etag: str | None = None
         self._session = requests.Session()
         self._correlation_id = str(uuid4())
 
@@ -193,7 +195,38 @@ class PartnerCenterClient:
         :raises ApiError: with status 404 when there is none.
         :raises PartnerCenterError: it cannot be had or read.
         """
-        return self._get(f"{self._list_url}/{quote(referral_id, safe='')}", read_item)
+        return self._get(self._url_of(referral_id), read_item)
+
+    def get_for_change(self, referral_id: str) -> tuple[RawItem, str | None]:
+        """One referral in full as it is now, and the `ETag` header of the answer; raises as `get_referral` does."""
+        return self.get_referral(referral_id), self._etag
+
+    def patch_referral(self, referral_id: str, operations: Sequence[Mapping[str, Any]], etag: str) -> RawItem | None:
+        """Send a JSON Patch (RFC 6902) once. After any failure but a refused token, whether it worked is not known.
+
+        Source: learn.microsoft.com/partner-center/developer/patch-a-referral.
+
+        :param etag: of the version that is to be changed, quotes included; any other is refused with 412.
+        :returns: the referral as it is then; None when the answer does not show it.
+        :raises ApiError: with status 412 or 409 when the referral has changed since.
+        :raises PartnerCenterError: no answer came, or one that cannot be read.
+        """
+        headers = {"Content-Type": "application/json", "If-Match": etag, "Prefer": "return=representation"}
+        content = json.dumps(operations).encode()
+        token = self._token()
+        self._pace()
+        try:
+            body = self._send(self._url_of(referral_id), token, "PATCH", headers, content)
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            token = self._token(force_refresh=True)
+            self._pace()
+            body = self._send(self._url_of(referral_id), token, "PATCH", headers, content)
+        return read_item(body) if body else None
+
+    def _url_of(self, referral_id: str) -> str:
+        return f"{self._list_url}/{quote(referral_id, safe='')}"
 
     def _next_url(self, link: str, page_url: str) -> str:
         """The address of the next page, on the configured host over TLS or not at all.
@@ -266,21 +299,37 @@ class PartnerCenterClient:
         self._pause = None
         self._last_request = self._now()
 
-    def _send(self, url: str, token: str) -> bytes:
+    def _send(
+        self,
+        url: str,
+        token: str,
+        method: str = "GET",
+        more: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> bytes:
         request_id = str(uuid4())
         headers = {
             "Accept": "application/json",
             "MS-CorrelationId": self._correlation_id,
             "MS-RequestId": request_id,
             "client-request-id": request_id,
+            **(more or {}),
         }
         host = urlsplit(url).netloc
         try:
-            with self._session.get(
-                url, headers=headers, auth=_Bearer(token), timeout=self._timeout, allow_redirects=False, stream=True
+            with self._session.request(
+                method,
+                url,
+                headers=headers,
+                data=content,
+                auth=_Bearer(token),
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
             ) as response:
                 body = self._read(response, host)
-                if response.status_code == 200:
+                if response.status_code == 200 or (method != "GET" and response.status_code == 204):
+                    self._etag = response.headers.get("ETag")
                     self._served_at = _http_date(response.headers.get("Date", ""))
                     return body
                 raise self._api_error(response, body)

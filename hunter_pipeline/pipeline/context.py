@@ -49,6 +49,7 @@ class StageContext:
     :param clock: gives the present, aware UTC.
     :param progress: takes a line for the operator, free of personal data.
     :param force: process again what the run's fetch saw, even if nothing changed.
+    :param lock_wait: seconds to wait for another run's stage.
     """
 
     engine: Engine
@@ -56,6 +57,7 @@ class StageContext:
     clock: Callable[[], datetime] = utc_now
     progress: Callable[[str], None] = field(default=lambda _: None)
     force: bool = False
+    lock_wait: int = LOCK_WAIT_SECONDS
 
     @contextmanager
     def stage(self) -> Iterator[Connection]:
@@ -63,7 +65,7 @@ class StageContext:
 
         The caller commits batch by batch. The lock belongs to the session, so a killed process frees it.
 
-        :raises TimeoutError: another run's stage held the lock for ten minutes.
+        :raises TimeoutError: another run's stage held the lock for `lock_wait`.
         """
         with self.alone(STAGE_LOCK) as connection:
             yield connection
@@ -72,10 +74,10 @@ class StageContext:
     def alone(self, key: int) -> Iterator[Connection]:
         """A connection that holds the advisory lock `key` until the block ends, with no transaction open.
 
-        :raises TimeoutError: another run held the lock for ten minutes.
+        :raises TimeoutError: another run held the lock for `lock_wait`.
         """
         with self.engine.connect() as connection:
-            connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
+            connection.execute(text(f"SET lock_timeout = '{self.lock_wait}s'"))
             try:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
                 connection.execute(text("SET lock_timeout = 0"))
@@ -84,7 +86,7 @@ class StageContext:
                 connection.rollback()
                 if getattr(getattr(error, "orig", None), "pgcode", None) == "55P03":
                     raise TimeoutError(
-                        f"another run has been writing for {LOCK_WAIT_SECONDS} s; look for it in the Dagster UI "
+                        f"another run has been writing for {self.lock_wait} s; look for it in the Dagster UI "
                         "under Runs and terminate it if it hangs"
                     ) from error
                 raise

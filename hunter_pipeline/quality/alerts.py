@@ -81,7 +81,7 @@ def send_alerts(engine: Engine, url: str, alerts: Sequence[Alert], now: datetime
         if not seen.due:
             continue
         again = f" (seen {seen.occurrences} times since {seen.first_seen_at:%Y-%m-%d %H:%M} UTC)"
-        if not _post(url, message(alert, again if seen.occurrences > 1 else "")):
+        if not deliver(url, message(alert, again if seen.occurrences > 1 else "")):
             continue
         with engine.begin() as connection:
             connection.execute(
@@ -115,7 +115,11 @@ def body_for(url: str, content: str) -> dict[str, Any]:
     return {"type": "message", "attachments": [{"contentType": kind, "content": card}]}
 
 
-def _post(url: str, content: str) -> bool:
+def deliver(url: str, content: str) -> bool:
+    """Send one message; whether the channel took it. Trouble is logged, not raised.
+
+    :param url: address of the incoming webhook, a secret.
+    """
     # Only the host is logged: the rest of the address is the secret.
     host = urlsplit(url).hostname
     try:

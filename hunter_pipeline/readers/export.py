@@ -8,7 +8,7 @@ apostrophe in front (OWASP, "CSV Injection"), in both spreadsheet formats.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
@@ -17,8 +17,6 @@ from typing import Any
 
 from hunter_pipeline.readers.columns import Declared
 from hunter_pipeline.readers.lead_columns import COLUMNS, EXPORTED, Lead
-
-_NAMES = tuple(column.name for column in EXPORTED)
 
 _CHUNK = 1000
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
@@ -30,11 +28,18 @@ _EXCEL_CELL_LIMIT = 32_767
 
 def lead_record(lead: Lead) -> dict[str, Any]:
     """A lead as plain values under JSON's names: every column. Times are ISO 8601 in UTC."""
-    return {column.name: _plain(getattr(lead, column.name)) for column in COLUMNS}
+    return record_of(lead, COLUMNS)
 
 
-def write_csv(leads: Iterable[Lead]) -> Iterator[str]:
-    """CSV text (RFC 4180, with a header line) in pieces of a thousand leads.
+def record_of(row: object, columns: Sequence[Declared]) -> dict[str, Any]:
+    """A row as plain values under JSON's names."""
+    return {column.name: _plain(getattr(row, column.name)) for column in columns}
+
+
+def write_csv(records: Iterable[object], columns: Sequence[Declared] = EXPORTED) -> Iterator[str]:
+    """CSV text (RFC 4180, with a header line) in pieces of a thousand records.
+
+    :param records: leads, or records of the class whose columns are given.
 
     It begins with the byte-order mark, without which Excel takes a file for one in the machine's old code page. Write
     it to files opened with `newline=""`.
@@ -42,19 +47,23 @@ def write_csv(leads: Iterable[Lead]) -> Iterator[str]:
     yield "\N{ZERO WIDTH NO-BREAK SPACE}"
     import pandas as pd  # here, because it takes a second to import
 
-    rows = iter(leads)
-    chunk: list[Lead] | None = None
+    names = [column.name for column in columns]
+    rows = iter(records)
+    chunk: list[object] | None = None
     while chunk is None or len(chunk) == _CHUNK:
         header = chunk is None
         chunk = list(islice(rows, _CHUNK))
-        frame = pd.DataFrame([_cells(lead) for lead in chunk], columns=list(_NAMES), dtype=object)
+        frame = pd.DataFrame([_cells(record, names) for record in chunk], columns=names, dtype=object)
         yield frame.to_csv(index=False, header=header, lineterminator="\r\n")
 
 
-def write_xlsx(leads: Iterable[Lead]) -> bytes:
+def write_xlsx(records: Iterable[object], columns: Sequence[Declared] = EXPORTED, title: str = "Leads") -> bytes:
     """An Excel workbook with one sheet: named columns wide enough to read, a filter, real dates (UTC) and numbers.
 
     Its header row is frozen, and a domain links to the company's site. Rows are collected in a temporary file.
+
+    :param records: leads, or records of the class whose columns are given.
+    :param title: name of the sheet.
     """
     from openpyxl import Workbook  # here, because most commands never need it
     from openpyxl.cell import WriteOnlyCell
@@ -62,9 +71,10 @@ def write_xlsx(leads: Iterable[Lead]) -> bytes:
     from openpyxl.utils import get_column_letter
 
     book = Workbook(write_only=True)
-    sheet = book.create_sheet("Leads")
+    names = [column.name for column in columns]
+    sheet = book.create_sheet(title)
     sheet.freeze_panes = "A2"
-    for number, column in enumerate(EXPORTED, 1):
+    for number, column in enumerate(columns, 1):
         sheet.column_dimensions[get_column_letter(number)].width = _WIDTHS.get(column.name, _WIDTH)
 
     def cell(value: Any, number_format: str | None = None) -> Any:
@@ -73,17 +83,17 @@ def write_xlsx(leads: Iterable[Lead]) -> bytes:
             made.number_format = number_format
         return made
 
-    header = [cell(_header(column)) for column in EXPORTED]
+    header = [cell(_header(column)) for column in columns]
     for each in header:
         each.font = Font(bold=True)
     sheet.append(header)
-    count = 0
-    for count, lead in enumerate(leads, 1):
-        row = [cell(_excel(getattr(lead, column.name)), _FORMATS.get(column.kind)) for column in EXPORTED]
-        if count <= _EXCEL_LINKS:
-            row[_DOMAIN].hyperlink = f"https://{lead.domain}/"
+    domain, count = names.index("domain"), 0
+    for count, record in enumerate(records, 1):
+        row = [cell(_excel(getattr(record, column.name)), _FORMATS.get(column.kind)) for column in columns]
+        if count <= _EXCEL_LINKS and row[domain].value:
+            row[domain].hyperlink = f"https://{row[domain].value}/"
         sheet.append(row)
-    sheet.auto_filter.ref = f"A1:{get_column_letter(len(EXPORTED))}{count + 1}"
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{count + 1}"
     content = BytesIO()
     book.save(content)
     return content.getvalue()
@@ -100,7 +110,6 @@ _WIDTH = 16
 _WIDTHS = {"domain": 32, "company_name": 36, "category_label": 30, "reason": 70, "azure_tenant_id": 38, "score": 8}
 """Widths in characters, by column."""
 
-_DOMAIN = _NAMES.index("domain")
 _EXCEL_LINKS = 65_000
 """Excel repairs a sheet with more than 65,530 links by throwing them away."""
 
@@ -109,8 +118,8 @@ def _header(column: Declared) -> str:
     return f"{column.label} (UTC)" if column.type is datetime else column.label
 
 
-def _cells(lead: Lead) -> list[Any]:
-    return [_safe(getattr(lead, name)) for name in _NAMES]
+def _cells(record: object, names: Sequence[str]) -> list[Any]:
+    return [_safe(getattr(record, name)) for name in names]
 
 
 def _safe(value: Any) -> Any:

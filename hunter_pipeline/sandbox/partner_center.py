@@ -1,9 +1,9 @@
 """A local Partner Center: the referrals API as its documents and captured answers show it.
 
-Here belong the two GET calls, their options, paging and error bodies, a log of what was asked, and faults on demand.
-Left out: creating and changing referrals, which the product never does. The next link has the documents' odd form on
-purpose (plain http, `/engagements` missing). Source: learn.microsoft.com/partner-center/developer, pages
-`get-a-list-of-referrals`, `get-a-referral-by-id` and `referrals-api-response-codes`.
+Here belong the two GET calls, their options, paging and error bodies, a log of what was asked, and faults on demand;
+a PATCH is taken by `referral_changes`. Left out: creating referrals, which the product never does. The next link has
+the documents' odd form on purpose (plain http, `/engagements` missing). Source: the pages `get-a-list-of-referrals`,
+`get-a-referral-by-id` and `referrals-api-response-codes` of learn.microsoft.com/partner-center/developer.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from email.utils import format_datetime
 from typing import Any, Final
 
 from hunter_pipeline.sandbox.https_server import Break, Request, Response, json_response
+from hunter_pipeline.sandbox.referral_changes import RefusedChangeError, change_referral
 from hunter_pipeline.sandbox.referral_store import Item, ReferralStore
 
 LIST_PATH: Final = "/v1.0/engagements/referrals"
@@ -61,7 +62,11 @@ class _Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: object = None
     path: str = ""
+    method: str = ""
     broken: Break | None = None
+
+    def counts_for(self, request: Request) -> bool:
+        return self.path in request.path and self.method in ("", request.method)
 
 
 class PartnerCenter:
@@ -93,27 +98,28 @@ class PartnerCenter:
         body: object = None,
         *,
         path: str = "",
+        method: str = "",
     ) -> None:
         """Answer the next ``count`` requests with this status, before anything else is looked at.
 
         ``body``: text or bytes are sent as they are, other values as JSON, None as the documented error body.
-        ``path``: only requests whose path contains this text count.
+        ``path``: only requests whose path contains this text count. ``method``: only requests of this method.
         """
         with self._lock:
-            self._faults.extend(_Fault(status, headers or {}, body, path) for _ in range(count))
+            self._faults.extend(_Fault(status, headers or {}, body, path, method) for _ in range(count))
 
     def close_connection_next(self, count: int = 1) -> None:
         """Break the connection of the next ``count`` requests without an answer."""
         with self._lock:
             self._faults.extend(_Fault(0) for _ in range(count))
 
-    def break_next(self, count: int, how: Break, *, path: str = "") -> None:
+    def break_next(self, count: int, how: Break, *, path: str = "", method: str = "") -> None:
         """Let the right answer to the next ``count`` requests go wrong on its way, see `Break`.
 
-        ``path``: only requests whose path contains this text count.
+        ``path``: only requests whose path contains this text count. ``method``: only requests of this method.
         """
         with self._lock:
-            self._faults.extend(_Fault(200, path=path, broken=how) for _ in range(count))
+            self._faults.extend(_Fault(200, path=path, method=method, broken=how) for _ in range(count))
 
     def clear_faults(self) -> None:
         """Let nothing go wrong any more."""
@@ -133,7 +139,7 @@ class PartnerCenter:
         scheme, _, token = header.partition(" ")
         authorized = request.secure and scheme.lower() == "bearer" and self._accepts(token.strip())
         with self._lock:
-            fault = next((each for each in self._faults if each.path in request.path), None)
+            fault = next((each for each in self._faults if each.counts_for(request)), None)
             if fault:
                 self._faults.remove(fault)
         if self.before_answer is not None:
@@ -164,7 +170,7 @@ class PartnerCenter:
             return _error(404)
         if not authorized:
             return _error(401, headers={"WWW-Authenticate": "Bearer"})
-        if request.method != "GET":
+        if request.method not in ("GET", "PATCH") or (request.method == "PATCH" and path == LIST_PATH):
             return _error(405, "The HTTP method in the request is not allowed on the resource.")
         if path == LIST_PATH:
             try:
@@ -174,6 +180,13 @@ class PartnerCenter:
         item = self.referrals.get(path.removeprefix(f"{LIST_PATH}/"))
         if item is None:
             return _error(404)
+        if request.method == "PATCH":
+            try:
+                item = change_referral(self.referrals, item, request)
+            except RefusedChangeError as refusal:
+                return _error(refusal.status, str(refusal))
+            if "return=representation" not in (request.headers.get("Prefer") or ""):
+                return Response(204, headers={"ETag": item.etag})
         return Response(200, item.text.encode("utf-8", "surrogatepass"), headers={"ETag": item.etag})
 
     def _list(self, query: Mapping[str, str]) -> Response:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from hunter_pipeline.store.action_tables import referral_actions
 from hunter_pipeline.store.columns import metadata, run_id_column, time_column
 from hunter_pipeline.store.domain_tables import (
     domain_registrations,
@@ -53,6 +54,7 @@ __all__ = [
     "partner_center_referrals",
     "partner_center_referrals_raw",
     "raw_leads",
+    "referral_actions",
     "referral_failures",
     "referral_lineage",
     "stage_queue",

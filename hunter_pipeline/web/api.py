@@ -254,7 +254,7 @@ def _sync(services: Services, state: SyncState) -> schemas.Sync:
 
 
 def _step(services: Services, step: LineageStep) -> dict[str, Any]:
-    return {**asdict(step), "run_url": services.run_url(step.run_id), "asset_url": services.asset_url(step.stage)}
+    return {**asdict(step), "run_url": services.step_url(step.run_id), "asset_url": services.asset_url(step.stage)}
 
 
 def _attachment(name: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 from hunter_pipeline.readers.lead_list import InvalidCursor
 from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.settings import Settings, SettingsError
-from hunter_pipeline.web import api, health, ingest, pages
+from hunter_pipeline.web import acts, api, health, ingest, pages, queue_api, queue_page
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterRefused, DagsterUnavailable
 from hunter_pipeline.web.security import Guard, Sessions, check_exposure
 from hunter_pipeline.web.services import Services
@@ -72,8 +72,14 @@ def create_app(
     app.state.services = Services(settings, engine, dagster, clock, verifier or _verifier(settings, clock))
     app.state.metrics = health.Metrics(engine)
     app.include_router(health.router)
+    if settings.partner_center_write_enabled:
+        # These come before the API's, whose path of one referral would take them in.
+        app.include_router(acts.api)
+        app.include_router(acts.pages)
+    app.include_router(queue_api.router)
     app.include_router(api.router)
     app.include_router(ingest.router)
+    app.include_router(queue_page.router)
     app.include_router(pages.router)
     app.mount("/static", _Static(directory=Path(__file__).parent / "static"), name="static")
     _answer_errors(app)

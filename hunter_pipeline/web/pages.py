@@ -17,6 +17,9 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.templating import Jinja2Templates
 
+from hunter_pipeline.actions.book import read_attempts
+from hunter_pipeline.partner_center.changes import NEEDS_REASON, possible
+from hunter_pipeline.partner_center.contact import read_contact_sheet
 from hunter_pipeline.readers import lead_columns, referral_columns, stories
 from hunter_pipeline.readers.columns import Sort
 from hunter_pipeline.readers.lead_list import (
@@ -148,16 +151,25 @@ def referral(request: Request, services: Use, referral_id: str) -> Response:
     with services.engine.connect() as connection:
         story = stories.referral_story(connection, referral_id)
         steps = read_lineage(connection, referral_id) if story else []
+        attempts = read_attempts(connection, referral_id) if story else []
     if story is None:
         raise HTTPException(404, f"There is no referral of the id {referral_id[:100]}")
+    sheet = read_contact_sheet(story.payload)
+    state = (story.referral.status, story.referral.substatus) if story.referral else (None, None)
+    may_write = services.settings.partner_center_write_enabled
     return render(
         request,
         "referral.html",
         story=story,
         facts=referral_columns.FACTS,
+        sheet=sheet,
+        portal_url=services.portal_url(referral_id, sheet.engagement_id),
+        attempts=attempts,
+        actions=possible(*state) if may_write else (),
+        needs_reason=NEEDS_REASON,
         current=latest_steps(steps),
         earlier=[step for step in steps if step not in latest_steps(steps)],
-        run_url=services.run_url,
+        step_url=services.step_url,
         asset_url=services.asset_url,
     )
 

@@ -21,6 +21,7 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
         401: "No token, or a wrong one",
         403: "The request comes from another site, or lacks the CSRF token",
         404: "There is none of this name",
+        409: "The state of things does not allow it",
         413: "The body is too large",
         500: "An error of the server",
         502: "Dagster answers, but not with what was asked for",

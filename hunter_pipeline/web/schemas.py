@@ -7,13 +7,15 @@ Does not belong here: where the values come from.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hunter_pipeline.readers.lead_columns import Lead
 from hunter_pipeline.readers.referral_columns import Referral
+from hunter_pipeline.readers.referral_queue import QueuedReferral
 
 
 class Problem(BaseModel):
@@ -179,7 +181,7 @@ class Step(BaseModel):
     code_version: str
     run_id: str
     recorded_at: datetime
-    run_url: str = Field(description="The run in the Dagster UI")
+    run_url: str | None = Field(description="The run in the Dagster UI; null: a person's change")
     asset_url: str = Field(description="The asset in the Dagster UI")
 
 
@@ -204,3 +206,75 @@ class EventAnswer(BaseModel):
 
     sync: Literal["started", "under way", "not needed", "ignored"]
     run_id: str | None = None
+
+
+class QueuePage(BaseModel):
+    """A page of the work queue."""
+
+    referrals: list[QueuedReferral]
+    total: int = Field(description="Referrals that pass the filter, on all pages")
+    next: str | None = Field(description="Give it as `after` for the next page; null: this is the last")
+
+
+class ActionWish(BaseModel):
+    """What to do with a referral; a field that is left out stays as it is."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"action": "accept"}, {"action": "decline", "reason": "Outside our region"}]},
+    )
+
+    action: Literal["accept", "decline", "won", "lost", "set"] = Field(description="`set` leaves the status alone")
+    reason: str | None = Field(default=None, max_length=1000, description="Needed to decline and for lost")
+    deal_value: Decimal | None = Field(default=None, ge=0, lt=10**12, decimal_places=2)
+    currency: str | None = Field(default=None, pattern="^[A-Za-z]{3}$", description="ISO 4217 code of the deal value")
+    closing: date | None = Field(default=None, description="Day on which the deal is expected to close")
+    reference: str | None = Field(default=None, max_length=255, description="Your own number for the deal")
+
+
+class ActionOrder(ActionWish):
+    """A change that a person said yes to."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"action": "accept", "etag": '"2500ec5a-0000"'}]}
+    )
+
+    etag: str = Field(min_length=1, max_length=500, description="Of the preview; the yes counts for that version only")
+
+
+class FieldChange(BaseModel):
+    """One field of a referral that changes."""
+
+    path: str = Field(description="JSON Pointer into the referral")
+    label: str
+    before: Any
+    after: Any
+
+
+class ActionPreview(BaseModel):
+    """A change as it would be sent."""
+
+    referral_id: str
+    etag: str
+    changes: list[FieldChange]
+
+
+class ActionResult(BaseModel):
+    """What became of a change."""
+
+    outcome: Literal["done", "moved", "refused", "failed", "unknown"]
+    text: str = Field(description="One sentence for a person")
+    meanwhile: list[FieldChange] = Field(description="What somebody else changed since the preview")
+
+
+class Attempt(BaseModel):
+    """An attempt to change a referral, as it stands in the book."""
+
+    action: str
+    actor: str = Field(description="The person whom the proxy named; else `token`, `this machine` or a shell's account")
+    channel: str
+    changes: list[FieldChange]
+    outcome: str
+    answer: str | None
+    requested_at: datetime
+    finished_at: datetime | None

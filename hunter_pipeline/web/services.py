@@ -15,6 +15,7 @@ from urllib.parse import quote
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from hunter_pipeline.actions.take_in import RUN_PREFIX
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.web.dagster_client import DagsterClient
 from hunter_pipeline.web.webhook import Verifier
@@ -39,9 +40,21 @@ class Services:
         """Address of the Dagster UI in a browser, without a slash at the end."""
         return self.settings.dagster_public_url or self.settings.dagster_url
 
+    def portal_url(self, referral_id: str, engagement_id: str | None) -> str:
+        """A referral in Partner Center, or the page there that lists them."""
+        names = {"{referral_id}": referral_id, "{engagement_id}": engagement_id or ""}
+        address = self.settings.partner_center_portal_url
+        for name, value in names.items():
+            address = address.replace(name, quote(value, safe=""))
+        return address
+
     def run_url(self, run_id: str) -> str:
         """A run in the Dagster UI."""
         return f"{self.dagster_ui}/runs/{quote(run_id, safe='')}"
+
+    def step_url(self, run_id: str) -> str | None:
+        """The run that wrote a step of a referral's story; None for a person's change, which is no run."""
+        return None if run_id.startswith(RUN_PREFIX) else self.run_url(run_id)
 
     def asset_url(self, name: str) -> str:
         """An asset in the Dagster UI."""

@@ -17,7 +17,7 @@ def test_every_named_column_exists_at_both_ends(table: str):
 
 MADE_BY_THE_STAGE = {
     "id", "run_id", "code_version", "created_at", "updated_at", "synced_at", "decided_at", "scored_at", "source",
-    "rules_hash", "inputs_hash",
+    "rules_hash", "inputs_hash", "gone_at",
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ OPERATIONS = [
     ("GET", "/api/leads"),
     ("GET", "/api/leads/{domain}"),
     ("GET", "/api/referrals"),
+    ("GET", "/api/referrals/queue"),
     ("GET", "/api/referrals/{referral_id}"),
     ("GET", "/api/referrals/{referral_id}/lineage"),
     ("POST", "/ingest/partnercenter"),

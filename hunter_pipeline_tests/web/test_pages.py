@@ -117,7 +117,8 @@ def test_a_search_finds_by_name_and_keeps_what_was_typed(site: str, page: Page):
 
 def test_a_filter_that_cannot_be_read_is_named(site: str, page: Page):
     page.goto(f"{site}/?min_score=many&referral_type=x")
-    expect(page.get_by_role("alert")).to_contain_text("referral type, min score")
+    expect(page.get_by_role("alert")).to_contain_text("there is no referral type 'x'; use co-sell, marketplace")
+    expect(page.get_by_role("alert")).to_contain_text("min score")
     expect(page.locator("table.leads tbody tr").first).to_be_visible()
 
 

@@ -2,10 +2,12 @@
 
 import dagster as dg
 
+from hunter_pipeline.actions.settle import settle_attempts
 from hunter_pipeline.orchestration.assets.scoring import lead_scores
 from hunter_pipeline.orchestration.guards import SYNC_POOL
 from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource
+from hunter_pipeline.pipeline.context import StageReport
 from hunter_pipeline.pipeline.settle import SETTLE_VERSION, settle_syncs
 from hunter_pipeline.store import tables
 
@@ -21,4 +23,11 @@ from hunter_pipeline.store import tables
 )
 def sync_runs(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
     """One row for each sync: its window, and fetched = with a lead + skipped + failed."""
-    return result_of(context, database.engine, lambda: settle_syncs(database.stage(context)), writes=("settled",))
+
+    def run() -> StageReport:
+        stage = database.stage(context)
+        settled = settle_syncs(stage)
+        settle_attempts(stage)
+        return settled
+
+    return result_of(context, database.engine, run, writes=("settled",))

@@ -1,0 +1,90 @@
+"""The work queue as an API call: a page of it, or all of a tab as a file.
+
+Belongs here: parameters and the answer's form. Does not belong here: the queries (`readers.referral_queue`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi.responses import StreamingResponse
+
+from hunter_pipeline.readers.export import record_of, write_csv, write_xlsx
+from hunter_pipeline.readers.referral_queue import (
+    COLUMNS,
+    MAX_PAGE,
+    QUEUE_SORTS,
+    TAB_HELP,
+    QueueFilter,
+    Tab,
+    count_queue,
+    iter_queue,
+    list_queue,
+)
+from hunter_pipeline.vocabulary import ReferralTypeFilter
+from hunter_pipeline.web import schemas
+from hunter_pipeline.web.problems import problems
+from hunter_pipeline.web.services import Services, Use
+
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+router = APIRouter(prefix="/api")
+
+
+@router.get(
+    "/referrals/queue",
+    response_model=schemas.QueuePage,
+    summary="The work queue",
+    responses={**problems(400), 200: {"content": {"text/csv": {}, _XLSX: {}}}},
+)
+def queue(
+    services: Use,
+    tab: Annotated[Tab, Query(description="; ".join(f"`{tab}`: {text}" for tab, text in TAB_HELP.items()))] = "answer",
+    q: Annotated[str | None, Query(max_length=200, description="Words of company, domain, id or own reference")] = None,
+    referral_type: Annotated[ReferralTypeFilter | None, Query(description="`none`: it cannot be told")] = None,
+    skip_reason: Annotated[str | None, Query(max_length=100)] = None,
+    sort: Annotated[str, Query(description=f"One of {', '.join(QUEUE_SORTS)}")] = "expires",
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    after: Annotated[str | None, Query(max_length=2000)] = None,
+    format: Annotated[  # noqa: A002 - the parameter's public name
+        Literal["json", "csv", "xlsx"], Query(description="csv and xlsx hold the whole tab, without contacts")
+    ] = "json",
+) -> Any:
+    """Every referral by what is to be done with it, also those without a domain and those that failed."""
+    if sort not in QUEUE_SORTS:
+        raise HTTPException(400, f"There is no order {sort[:50]!r}; there are {', '.join(QUEUE_SORTS)}")
+    wanted = QueueFilter(tab, q, referral_type, skip_reason)
+    now = services.clock()
+    if format == "csv":
+        return StreamingResponse(
+            _csv(services, wanted, sort), media_type="text/csv; charset=utf-8", headers=_attachment("referrals.csv")
+        )
+    with services.engine.connect() as connection:
+        if format == "xlsx":
+            content = write_xlsx(iter_queue(connection, wanted, now, sort), COLUMNS, "Referrals")
+            return Response(content, media_type=_XLSX, headers=_attachment("referrals.xlsx"))
+        page = list_queue(connection, wanted, now, sort, limit, after)
+        return {
+            "referrals": [record_of(referral, COLUMNS) for referral in page.referrals],
+            "total": count_queue(connection, wanted, now),
+            "next": page.next,
+        }
+
+
+def _attachment(name: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}"'}
+
+
+def _csv(services: Services, wanted: QueueFilter, sort: str) -> Iterator[str]:
+    def pieces() -> Iterator[str]:
+        with services.engine.connect() as connection:
+            # Excel takes a file without the mark for one in the machine's old code page.
+            yield "\N{ZERO WIDTH NO-BREAK SPACE}"
+            yield from write_csv(iter_queue(connection, wanted, services.clock(), sort), COLUMNS)
+
+    started = pieces()
+    # The connection is made now, so that a database that is down still becomes an error and not half a file.
+    return chain([next(started)], started)

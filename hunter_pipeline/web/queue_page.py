@@ -1,0 +1,104 @@
+"""The page `/referrals`: the work queue with its tabs, filters and order in the address.
+
+Belongs here: reading the address and the values that the template is given. Does not belong here: queries and markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from hunter_pipeline.readers.lead_list import InvalidCursor
+from hunter_pipeline.readers.referral_queue import (
+    COLUMNS,
+    LISTED,
+    QUEUE_SORTS,
+    TAB_HELP,
+    TAB_NAMES,
+    TABS,
+    QueueFilter,
+    Tab,
+    count_queue,
+    count_tabs,
+    list_queue,
+    skip_reasons_in_use,
+)
+from hunter_pipeline.vocabulary import BADGES, NO_TYPE
+from hunter_pipeline.web.pages import PAGE_SIZE, render
+from hunter_pipeline.web.services import Use
+
+REFERRAL_TYPES = (*BADGES, NO_TYPE)
+LARGEST_FIRST = {column.sort.name: column.sort.largest_first for column in COLUMNS if column.sort is not None}
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+@router.get("/referrals")
+def referrals(request: Request, services: Use, sort: str = "expires", after: str | None = None) -> Response:
+    """One tab of the queue; what cannot be read in the address is named and left out."""
+    chosen, problem = _filter(request.query_params)
+    if sort not in QUEUE_SORTS:
+        problem, sort = f"There is no order {sort[:50]!r}; it is sorted by expiry", "expires"
+    kept = {name: value for name, value in request.query_params.items() if value and name != "after"}
+    now = services.clock()
+    try:
+        with services.engine.connect() as connection:
+            page = list_queue(connection, chosen, now, sort, PAGE_SIZE, after)
+            counts = count_tabs(connection, now)
+            filtered = chosen != QueueFilter(chosen.tab)
+            total = count_queue(connection, chosen, now) if filtered else counts[chosen.tab]
+            reasons = skip_reasons_in_use(connection) if chosen.tab in ("no_domain", "all") else []
+    except InvalidCursor:
+        return RedirectResponse(f"/referrals?{urlencode(kept)}", 303)
+    return render(
+        request,
+        "referrals.html",
+        page=page,
+        columns=LISTED,
+        counts=counts,
+        total=total,
+        chosen=chosen,
+        problem=problem,
+        filtered=filtered,
+        sort=sort,
+        tabs=TABS,
+        tab_names=TAB_NAMES,
+        tab_help=TAB_HELP,
+        referral_types=REFERRAL_TYPES,
+        skip_reasons=reasons,
+        tab_link=lambda tab: f"/referrals?{urlencode({**kept, 'tab': tab})}",
+        sort_link=lambda key: _sort_link(key, sort, kept),
+        first_link=f"/referrals?{urlencode(kept)}" if after else None,
+        next_link=f"/referrals?{urlencode({**kept, 'after': page.next})}" if page.next else None,
+        export=urlencode({**kept, "tab": chosen.tab, "sort": sort}),
+    )
+
+
+def _filter(parameters: Mapping[str, str]) -> tuple[QueueFilter, str | None]:
+    unreadable = []
+    tab = parameters.get("tab") or "answer"
+    if tab not in TABS:
+        unreadable.append(f"tab (there are {', '.join(TABS)})")
+        tab = "answer"
+    referral_type = parameters.get("referral_type") or None
+    if referral_type not in (None, *REFERRAL_TYPES):
+        unreadable.append(f"referral type (there are {', '.join(REFERRAL_TYPES)})")
+        referral_type = None
+    chosen = QueueFilter(
+        cast(Tab, tab),
+        parameters.get("q", "").strip()[:200] or None,
+        referral_type,
+        parameters.get("skip_reason") or None,
+    )
+    return chosen, f"Left out, since it cannot be read: {', '.join(unreadable)}" if unreadable else None
+
+
+def _sort_link(key: str, sort: str, kept: Mapping[str, str]) -> tuple[str, str]:
+    first, second = (f"-{key}", key) if LARGEST_FIRST[key] else (key, f"-{key}")
+    target = second if sort == first else first
+    state = {key: "ascending", f"-{key}": "descending"}.get(sort, "none")
+    return f"/referrals?{urlencode({**kept, 'sort': target})}", state
