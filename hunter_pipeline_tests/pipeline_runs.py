@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from hunter_pipeline.pipeline.settle import settle_syncs
 from hunter_pipeline.pipeline.signals import Scan, scan_domains
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.pipeline.track import track_referrals
+from hunter_pipeline.sandbox.samples import as_of
 from hunter_pipeline.scoring.rules import load_rules
 from hunter_pipeline.services import make_client, make_scan, make_sign_in
 from hunter_pipeline.settings import load_settings
 
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-"""The present of a pipeline whose test does not read the real clock: soon after the newest of the samples."""
+NOW = as_of()
+"""The present of a pipeline whose test does not read the real clock: the samples are dated as the data file has it."""
 
 
 @dataclass

@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import Engine
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
-from hunter_pipeline_tests.pipeline_runs import Pipeline
+from hunter_pipeline_tests.pipeline_runs import NOW, Pipeline
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A running sandbox with the sample referrals; the environment variables of the product point at it."""
-    with Sandbox(directory=tmp_path / "sandbox") as running:
+    """A running sandbox with the samples, dated as in the data file; the environment points the product at it."""
+    with Sandbox(directory=tmp_path / "sandbox", first_start=NOW) as running:
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)
         yield running

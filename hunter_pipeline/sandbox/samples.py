@@ -1,15 +1,18 @@
 """The sample referrals and the sample DNS zone, read from the data files beside this module.
 
 Here belongs reading and expanding them; what they contain stands in `documented.json` (the examples of the
-documents, as printed), `referrals.yaml` and `zone.yaml`. Everything is fixed, dates and ids too, so that a second
-sync of the same samples brings nothing new.
+documents, as printed), `referrals.yaml` and `zone.yaml`. Ids are fixed. Dates are written as they look at the
+moment `as_of` of `referrals.yaml` and are moved to the first start of a sandbox: the list never looks old, and a
+second sync of the same sandbox brings nothing new. The documents' examples keep their dates.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -18,6 +21,7 @@ from uuid import UUID, uuid5
 import yaml
 
 _NAMESPACE: Final = UUID("5a4db0c5-0000-4000-8000-000000000000")
+_DATE: Final = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)((?:\.\d+)?Z)"')
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loader in C, ten times as fast
 
 
@@ -38,19 +42,29 @@ class World:
 
 
 @cache
-def load_samples() -> tuple[Sample, ...]:
-    """Every sample referral, the documents' examples first."""
+def load_samples(first_start: datetime) -> tuple[Sample, ...]:
+    """Every sample referral, the documents' examples first.
+
+    :param first_start: the moment from which the dates are counted, aware UTC; parts of a second do not count.
+    """
     samples = [Sample(json.dumps(payload)) for payload in json.loads(_read("documented.json"))]
     document = _load_yaml("referrals.yaml")
+    moved_by = first_start.replace(microsecond=0) - datetime.fromisoformat(document["as_of"])
     for row in document["referrals"]:
         short = row.pop("short_in_list", False)
         if "json" in row:
-            samples.append(Sample(row["json"].strip(), short))
+            text = row["json"].strip()
         elif "payload" in row:
-            samples.append(Sample(json.dumps(row["payload"]), short))
+            text = json.dumps(row["payload"])
         else:
-            samples.append(Sample(json.dumps(_expand(row, document["template"], document["kinds"])), short))
+            text = json.dumps(_expand(row, document["template"], document["kinds"]))
+        samples.append(Sample(_move_dates(text, moved_by), short))
     return tuple(samples)
+
+
+def as_of() -> datetime:
+    """The first start at which every date is as the data file has it."""
+    return datetime.fromisoformat(_load_yaml("referrals.yaml")["as_of"])
 
 
 @cache
@@ -71,6 +85,11 @@ def _read(name: str) -> str:
 
 def _id(*parts: str) -> str:
     return str(uuid5(_NAMESPACE, "/".join(parts)))
+
+
+def _move_dates(text: str, by: timedelta) -> str:
+    """The JSON text with each of its dates moved; the parts of a second stay, as Partner Center writes them."""
+    return _DATE.sub(lambda date: f'"{(datetime.fromisoformat(date[1]) + by).isoformat()}{date[2]}"', text)
 
 
 def _expand(row: Mapping[str, Any], template: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:

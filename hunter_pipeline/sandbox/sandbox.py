@@ -6,10 +6,13 @@ does stands in its own module. Everything runs in threads of the calling process
 
 from __future__ import annotations
 
+import contextlib
+import os
 import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -31,23 +34,28 @@ class Ports(NamedTuple):
 
 
 ANY_PORTS: Final = Ports()
+FIRST_START: Final = "first_start.txt"
+"""File in a sandbox's folder: the moment from which the samples' dates are counted."""
 
 
 class Sandbox:
     """A local Partner Center, identity provider and DNS server; use it in a ``with`` statement.
 
-    ``directory`` is where the certificate authority's ``ca.pem`` is written, anew at each start; None: a temporary one.
-    ``referrals`` are payloads of any shape, None for the samples. ``zone`` maps names to records as `ZoneServer` takes
-    them, None for the samples' zone. ``approve``: whether a device code is approved by itself. ``page_size``: referrals
+    ``directory`` is where the certificate authority's ``ca.pem`` is written, anew at each start, and the moment of the
+    first start is kept; None: a temporary one. ``first_start`` (aware UTC) is the moment from which the samples' dates
+    are counted; None: the one that the directory keeps, else now. ``referrals`` are payloads of any shape, None for the
+    samples. ``zone`` maps names to records as `ZoneServer` takes them, None for the samples' zone. ``approve``: whether
+    a device code is approved by itself. ``page_size``: referrals
     on a page. ``access_token_seconds``, ``strict_rotation`` and ``client_secret`` are described at `Identity`.
 
-    Raises ``OSError`` when a port that was asked for is taken.
+    Raises ``OSError`` when a port that was asked for is taken, or when the directory keeps no date as first start.
     """
 
     def __init__(
         self,
         *,
         directory: Path | None = None,
+        first_start: datetime | None = None,
         referrals: Sequence[object] | None = None,
         zone: Mapping[str, Mapping[str, Any]] | None = None,
         ports: Ports = ANY_PORTS,
@@ -70,7 +78,7 @@ class Sandbox:
         )
         self.partner_center = PartnerCenter(self.identity.accepts, page_size=page_size)
         if referrals is None:
-            for sample in samples.load_samples():
+            for sample in samples.load_samples(first_start or _first_start(directory)):
                 self.partner_center.referrals.add_text(sample.text, short_in_list=sample.short_in_list)
         else:
             for payload in referrals:
@@ -139,3 +147,24 @@ class Sandbox:
             if answer is not None:
                 return answer
         return self.partner_center.answer(request)
+
+
+def _first_start(directory: Path | None) -> datetime:
+    """When a sandbox was first started in this directory; it begins now where none was."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    if directory is None:
+        return now
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / FIRST_START
+    if not file.exists():
+        # Linked when it is whole, so that of two sandboxes that start at once both read the date of one.
+        with tempfile.NamedTemporaryFile("w", dir=directory, prefix=FIRST_START) as whole:
+            whole.write(now.isoformat())
+            whole.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(whole.name, file)
+    kept = file.read_text("utf-8").strip()
+    try:
+        return datetime.fromisoformat(kept).astimezone(UTC)
+    except ValueError:
+        raise OSError(f"{file} should hold the date of the first start; remove the file to begin anew") from None

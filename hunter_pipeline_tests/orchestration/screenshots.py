@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -26,7 +27,7 @@ HUNTER = [sys.executable, "-c", "from hunter_pipeline.cli import main; main()"]
 SETTLE = 5000
 """Milliseconds for the UI's own animations and requests."""
 
-DAYS = ["2026-11-16", "2026-11-17", "2026-11-18"]
+DAYS = [(datetime.now(UTC) - timedelta(days=back)).date().isoformat() for back in (2, 1, 0)]
 
 
 def main(folder: Path) -> None:

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +24,8 @@ from websockets import Origin, Subprotocol
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from hunter_pipeline.sandbox.samples import as_of
+from hunter_pipeline.sandbox.sandbox import FIRST_START
 from hunter_pipeline.store.embedded.users import embedded_status
 from hunter_pipeline.vocabulary import STAGES
 from hunter_pipeline_tests.web.serving import chromium, free_port
@@ -60,9 +63,10 @@ query M($key: AssetKeyInput!, $partitions: [String!]) { assetOrError(assetKey: $
 
 @dataclass(frozen=True)
 class DagsterUi:
-    """A running web server."""
+    """A running web server, and the HUNTER_HOME of the product that it shows."""
 
     url: str
+    home: Path = Path()
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The data that a GraphQL request answers."""
@@ -139,14 +143,22 @@ def product() -> Iterator[DagsterUi]:
         environment = {"HUNTER_HOME": f"{folder}/home", "HUNTER_PARTNER_CENTER_SYNC_INTERVAL": "86400"}
         full = [*command, "--port", str(port), "--web-port", str(web_port)]
         with started(full, port, Path(folder), environment) as server:
-            yield server
+            yield replace(server, home=Path(folder) / "home")
         assert not embedded_status(Path(folder) / "home").running, "the last user to leave stops the database"
 
 
+def _days(product: DagsterUi) -> list[str]:
+    """The three days up to the one of the referral without a domain, which the samples have on 3 October."""
+    started = datetime.fromisoformat((product.home / "sandbox" / FIRST_START).read_text("utf-8").strip())
+    last = started - (as_of() - datetime(2026, 10, 3, 8, 6, tzinfo=UTC))
+    return [(last - timedelta(days=back)).date().isoformat() for back in (2, 1, 0)]
+
+
 def test_materializing_all_over_three_days_is_one_run_for_the_range_and_one_for_the_rest(product: DagsterUi):
-    runs = product.backfill(tuple(STAGES), ["2026-10-01", "2026-10-02", "2026-10-03"])
+    runs = product.backfill(tuple(STAGES), _days(product))
     assert [run["status"] for run in runs] == ["SUCCESS", "SUCCESS"]
-    ranged = [run for run in runs if {"key": "dagster/asset_partition_range_end", "value": "2026-10-03"} in run["tags"]]
+    end = {"key": "dagster/asset_partition_range_end", "value": _days(product)[-1]}
+    ranged = [run for run in runs if end in run["tags"]]
     assert len(ranged) == 1
     newest = product.materializations("lead_scores")[0]
     numbers = {entry["label"]: entry.get("intValue") for entry in newest["metadataEntries"]}
@@ -155,7 +167,7 @@ def test_materializing_all_over_three_days_is_one_run_for_the_range_and_one_for_
 
 def test_one_referral_shows_its_story_as_a_partition(product: DagsterUi):
     if not product.materializations("lead_scores"):
-        product.backfill(tuple(STAGES), ["2026-10-01", "2026-10-02", "2026-10-03"])
+        product.backfill(tuple(STAGES), _days(product))
     referral = "FLAT-2026-0105"
 
     def told() -> str | None:

@@ -33,7 +33,7 @@ def filled_engine(
     server.dispose()
     engine = make_engine(make_url(pg_server_url).set(database=name).render_as_string(hide_password=False))
     folder = tmp_path_factory.mktemp("web")
-    with pytest.MonkeyPatch.context() as environment, Sandbox(directory=folder / "sandbox") as sandbox:
+    with pytest.MonkeyPatch.context() as environment, Sandbox(directory=folder / "sandbox", first_start=NOW) as sandbox:
         for variable, value in sandbox.environment.items():
             environment.setenv(variable, value)
         fill(engine, sandbox, folder / "home")

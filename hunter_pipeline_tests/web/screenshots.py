@@ -18,7 +18,7 @@ from hunter_pipeline.store.embedded.users import release_embedded, start_embedde
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline.store.migrate import upgrade
 from hunter_pipeline.web.app import create_app
-from hunter_pipeline_tests.pipeline_runs import Pipeline
+from hunter_pipeline_tests.pipeline_runs import NOW, Pipeline
 from hunter_pipeline_tests.web.serving import chromium, serving
 
 BEST = "SELECT domain FROM lead_scores WHERE referral_type = 'co-sell' ORDER BY category, score DESC, domain LIMIT 1"
@@ -45,7 +45,7 @@ def _take(folder: Path, home: Path, server: str) -> None:
     url = make_url(server).set(database="pictures").render_as_string(hide_password=False)
     upgrade(url)
     engine = make_engine(url)
-    with Sandbox(directory=home / "sandbox") as sandbox:
+    with Sandbox(directory=home / "sandbox", first_start=NOW) as sandbox:
         os.environ.update(sandbox.environment)
         pipeline = Pipeline(engine, home / "home")
         pipeline.sync()

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline_tests.pipeline_runs import NOW
 
 Hunter = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -40,7 +41,7 @@ def run(home: Path, *arguments: str, **environment: str) -> subprocess.Completed
 @pytest.fixture(scope="module")
 def world(home: Path) -> Iterator[Sandbox]:
     """A sandbox for the module; one page tells less than all, so its pages hold twenty."""
-    with Sandbox(directory=home / "sandbox", page_size=20) as sandbox:
+    with Sandbox(directory=home / "sandbox", page_size=20, first_start=NOW) as sandbox:
         yield sandbox
 
 
@@ -72,14 +73,14 @@ def test_the_demo_ends_well_twice_and_the_second_time_nothing_is_new():
         for column in ("Company", "Domain", "Provider", "Segment", "Score", "Category", "Referral"):
             assert column in first.stdout
         assert "10 of 33 leads" in first.stdout
-        assert "55  fetched (54 new or changed)" in first.stdout
-        assert "42  = with a lead" in first.stdout
+        assert "59  fetched (58 new or changed)" in first.stdout
+        assert "46  = with a lead" in first.stdout
         assert "11  + skipped" in first.stdout
         assert " 2  + failed" in first.stdout
         assert "Next, try" in first.stdout
         second = run(Path(folder), "demo")
         assert second.returncode == 0, second.stderr
-        assert "55  fetched (0 new or changed)" in second.stdout
+        assert "59  fetched (0 new or changed)" in second.stdout
         assert "DNS was not asked" in second.stdout
         leads = json.loads(run(Path(folder), "leads", "--format", "json").stdout)
         assert len(leads) == len({lead["domain"] for lead in leads}) == 33
@@ -94,7 +95,7 @@ def test_login_sync_leads_lineage_logout(hunter: Hunter):
     done = hunter("sync", "--json")
     assert done.returncode == 0, done.stderr
     books = json.loads(done.stdout)
-    assert books["fetched"] == books["succeeded"] + books["skipped"] + books["failed"] == 55
+    assert books["fetched"] == books["succeeded"] + books["skipped"] + books["failed"] == 59
     rows = hunter("leads", "--format", "csv").stdout.splitlines()
     assert rows[0].startswith("\ufeffdomain,company_name,")
     assert len(rows) == 34
@@ -124,7 +125,7 @@ def test_a_day_range_is_a_backfill(hunter: Hunter):
     done = hunter("sync", "--since", "2026-10-01", "--until", "2026-10-31", "--json")
     assert done.returncode == 0, done.stderr
     books = json.loads(done.stdout)
-    assert 0 < books["fetched"] < 55
+    assert 0 < books["fetched"] < 59
     assert books["covers_to_now"] is False
 
 

@@ -64,7 +64,7 @@ def test_the_books_of_a_sync_add_up(pipeline: Pipeline):
         "SELECT status, fetched, succeeded, skipped, failed FROM sync_runs"
     )[0]
     assert status == "partial"
-    assert fetched == reports["fetch"].counts["fetched"] == 55
+    assert fetched == reports["fetch"].counts["fetched"] == 59
     assert fetched == succeeded + skipped + failed
     assert failed == len(pipeline.rows("SELECT 1 FROM referral_failures WHERE resolved_at IS NULL")) == 2
     tracked = pipeline.rows("SELECT count(*) FROM partner_center_referrals")[0]
@@ -100,7 +100,7 @@ def test_a_forced_sync_processes_again_and_still_adds_no_row(pipeline: Pipeline,
     counts = {table.name: pipeline.rows(f"SELECT count(*) FROM {table.name}") for table in metadata.sorted_tables}
     asked = sum(sandbox.dns.questions.values())
     reports = pipeline.sync(force=True)
-    assert reports["normalize"].counts["processed"] == 54
+    assert reports["normalize"].counts["processed"] == 58
     after = {table.name: pipeline.rows(f"SELECT count(*) FROM {table.name}") for table in metadata.sorted_tables}
     grown = {name for name in counts if after[name] != counts[name]}
     assert grown == {"sync_runs", "sync_run_items", "referral_lineage"}
@@ -268,7 +268,7 @@ def test_a_fetch_that_breaks_off_keeps_what_it_had_and_does_not_move_the_waterma
     pipeline.sync()
     assert pipeline.rows("SELECT status, fetched FROM sync_runs ORDER BY started_at") == [
         ("failed", 0),
-        ("partial", 55),
+        ("partial", 59),
     ]
 
 
@@ -277,7 +277,7 @@ def test_a_run_that_died_after_any_stage_is_healed_by_the_next(pipeline: Pipelin
     pipeline.sync(upto=stage)
     pipeline.sync()
     healed = {name: rows for name, rows in everything(pipeline).items() if name != "referral_lineage"}
-    assert len(healed["raw_leads"]) == 42
+    assert len(healed["raw_leads"]) == 46
     assert len(healed["lead_scores"]) == 33
     assert pipeline.rows("SELECT DISTINCT status FROM sync_runs WHERE finished_at IS NOT NULL") == ["partial"]
     assert pipeline.rows("SELECT count(*) FROM sync_runs WHERE finished_at IS NULL") == [0]

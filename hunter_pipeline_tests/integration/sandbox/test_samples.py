@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from hunter_pipeline.domains.normalize import DomainDecision, SkipReason, decide
 from hunter_pipeline.partner_center.referral import Referral, UnreadableReferral, needs_detail, parse_referral
 from hunter_pipeline.sandbox import samples
 from hunter_pipeline.sandbox.referral_store import ReferralStore
+from hunter_pipeline.sandbox.sandbox import FIRST_START, Sandbox
 
 EXAMPLE_IDS = {
     "c5fbb3b6-be74-4795-9fb5-4324c73fed37": "2020-10-30T21:03:00.0000000Z",
@@ -21,7 +23,7 @@ EXAMPLE_IDS = {
 
 @pytest.fixture(scope="module")
 def payloads() -> list[dict[str, object]]:
-    return [json.loads(sample.text) for sample in samples.load_samples()]
+    return [json.loads(sample.text) for sample in samples.load_samples(samples.as_of())]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,45 @@ def test_the_documents_examples_are_there_with_their_dates(payloads: list[dict[s
     assert {key: by_id[key].get("updatedDateTime") for key in EXAMPLE_IDS} == EXAMPLE_IDS
 
 
-def test_every_other_date_lies_in_the_autumn_of_2026(payloads: list[dict[str, object]]) -> None:
+@pytest.mark.parametrize(
+    "first_start", [datetime(2028, 2, 29, 23, 59, 40, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)]
+)
+def test_whenever_a_sandbox_first_starts_its_list_is_lively(first_start: datetime) -> None:
+    dated = [
+        json.loads(sample.text)
+        for sample in samples.load_samples(first_start)
+        if json.loads(sample.text).get("id") not in EXAMPLE_IDS and "createdDateTime" in json.loads(sample.text)
+    ]
+
+    def ago(payload: dict[str, str], key: str) -> timedelta:
+        return first_start - datetime.fromisoformat(payload[key])
+
+    expiring = [payload for payload in dated if payload.get("expirationDateTime")]
+    closed = [payload for payload in dated if payload.get("substatus") in ("Won", "Lost")]
+    assert min(ago(payload, "updatedDateTime") for payload in dated) > timedelta(0)
+    assert max(ago(payload, "createdDateTime") for payload in dated) < timedelta(days=183)
+    assert sum(ago(payload, "createdDateTime") < timedelta(hours=4) for payload in dated) == 3
+    assert sum(timedelta(days=-3) < ago(payload, "expirationDateTime") < timedelta(0) for payload in expiring) == 3
+    assert [ago(payload, "expirationDateTime").days for payload in expiring if payload["status"] == "Closed"] == [1]
+    assert {(payload["substatus"], ago(payload, "closedDateTime").days // 30) for payload in closed} == {
+        ("Won", 0), ("Lost", 0), ("Lost", 2), ("Won", 3), ("Lost", 4), ("Won", 4),
+    }  # fmt: skip
+
+
+def test_the_first_start_is_kept_with_the_sandbox_and_a_spoilt_one_is_named(tmp_path: Path) -> None:
+    texts = [item.text for item in Sandbox(directory=tmp_path).partner_center.referrals.items()]
+    file = tmp_path / FIRST_START
+    began = datetime.fromisoformat(file.read_text())
+    assert texts == [sample.text for sample in samples.load_samples(began)]
+    file.write_text((began - timedelta(days=400)).isoformat())
+    older = [item.text for item in Sandbox(directory=tmp_path).partner_center.referrals.items()]
+    assert older == [sample.text for sample in samples.load_samples(began - timedelta(days=400))] != texts
+    file.write_text("yesterday")
+    with pytest.raises(OSError, match="remove the file to begin anew"):
+        Sandbox(directory=tmp_path)
+
+
+def test_in_the_data_file_every_other_date_lies_in_2026(payloads: list[dict[str, object]]) -> None:
     dates = [
         datetime.fromisoformat(str(payload[key]))
         for payload in payloads
@@ -56,13 +96,13 @@ def test_every_other_date_lies_in_the_autumn_of_2026(payloads: list[dict[str, ob
         for key in ("createdDateTime", "updatedDateTime")
         if key in payload
     ]
-    assert min(dates) >= datetime(2026, 9, 1, tzinfo=UTC)
-    assert max(dates) < datetime(2026, 11, 21, tzinfo=UTC)
+    assert min(dates) >= datetime(2026, 5, 25, tzinfo=UTC)
+    assert max(dates) < samples.as_of()
 
 
 def test_a_second_reading_gives_the_same_texts() -> None:
-    again = samples.load_samples.__wrapped__()
-    assert again == samples.load_samples()
+    again = samples.load_samples.__wrapped__(samples.as_of())
+    assert again == samples.load_samples(samples.as_of())
 
 
 def test_every_referral_type_is_reached(readable: list[tuple[Referral, DomainDecision]]) -> None:
@@ -105,7 +145,7 @@ def test_open_and_closed_ones_and_declared_tenants_are_there(readable: list[tupl
 
 
 def test_the_value_quirks_are_there(payloads: list[dict[str, object]]) -> None:
-    texts = [sample.text for sample in samples.load_samples()]
+    texts = [sample.text for sample in samples.load_samples(samples.as_of())]
     customers = [payload.get("customerProfile") for payload in payloads]
     objects = [customer for customer in customers if isinstance(customer, dict)]
     assert any("\\u0000" in text and "\\ud83d " in text for text in texts)
@@ -119,7 +159,7 @@ def test_the_value_quirks_are_there(payloads: list[dict[str, object]]) -> None:
 
 def test_some_items_need_a_request_of_their_own_for_the_contact() -> None:
     store = ReferralStore()
-    for sample in samples.load_samples():
+    for sample in samples.load_samples(samples.as_of()):
         store.add_text(sample.text, short_in_list=sample.short_in_list)
     alone = {item.referral_id for item in store.items() if needs_detail(json.loads(item.listed))}
     with_contact = {item.referral_id for item in store.items() if item.listed != item.text}
