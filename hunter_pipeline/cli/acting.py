@@ -35,8 +35,8 @@ def register(app: typer.Typer) -> None:
     """Add the group of commands to `app`."""
     group = typer.Typer(
         no_args_is_help=True,
-        help="Accept, decline, win, lose or update a referral at Partner Center. Off until "
-        "HUNTER_PARTNER_CENTER_WRITE_ENABLED=true; each command shows what would change and asks before it is sent.",
+        help="Accept, decline, win, lose or update a referral at Partner Center.\n\n"
+        "Off until HUNTER_PARTNER_CENTER_WRITE_ENABLED=true; each command shows what would change and asks first.",
     )
     for command in (accept, decline, won, lost, set_fields):
         group.command("set" if command is set_fields else None)(command)

@@ -1,20 +1,97 @@
-"""The application: its commands, and the one place where an error becomes a line and an exit status."""
+"""The application: its commands, and the one place where an error becomes a line and an exit status.
+
+A command's module is imported when the command is asked for, so that `hunter --help` loads neither the database nor
+the sign-in. Here stands only what the list of commands shows; a test holds it against the commands themselves.
+"""
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from hunter_pipeline.cli import acting, database, demo, doctor, queue, scan, scoring, servers, show, sign_in, sync
-from hunter_pipeline.cli.console import err
 from hunter_pipeline.cli.teaching import teach
-from hunter_pipeline.errors import EXPECTED_ERRORS
 
 EPILOG = "Settings are HUNTER_ variables, read from the environment and from .env; .env.example lists them all."
 
+COMMANDS = {
+    "demo": ("demo", "See the whole product in a minute: sample referrals become ranked leads on this machine."),
+    "sandbox": (
+        "demo",
+        "Serve a local Partner Center with sample referrals until stopped, and print the settings that point at it.",
+    ),
+    "dev": ("servers", "Run Dagster (UI, schedule, sensors, runs) and the lead list on this machine until stopped."),
+    "ui": ("servers", "Serve the Dagster UI behind Hunter's guard until stopped."),
+    "web": ("servers", "Serve the lead list and its API until stopped."),
+    "login": (
+        "sign_in",
+        "Sign in to Partner Center once, with a code on any device; everything later runs without asking.",
+    ),
+    "logout": (
+        "sign_in",
+        "Forget the stored sign-in, also one that can no longer be read. Run hunter login to sign in again.",
+    ),
+    "sync": ("sync", "Fetch referrals from Partner Center and take them all the way to scored leads."),
+    "leads": (
+        "show",
+        "Print the ranked list of leads: best category first, then the highest score, each with its reason.",
+    ),
+    "lineage": (
+        "show",
+        "Tell the story of one referral: what each stage took in, what it decided and why, and which run did it.",
+    ),
+    "referrals": (
+        "queue",
+        "List the referrals by what is to be done with them: to answer, expiring, without a domain, failed and more.",
+    ),
+    "referral": ("acting", "Accept, decline, win, lose or update a referral at Partner Center."),
+    "failures": ("show", "List the referrals that a stage could not take, with stage and error."),
+    "score": (
+        "scoring",
+        "Explain a lead's score: the parts that add up to it, the facts behind them, and how it changed over time.",
+    ),
+    "scan": (
+        "scan",
+        "Look domains up and print signals, mailbox provider with its evidence, and the status of every look-up.",
+    ),
+    "doctor": ("doctor", "Check settings, database, sign-in, API, DNS, daemon and schedule, and say what to do."),
+    "rules": ("scoring", "Check and try scoring rules before they go live."),
+    "db": ("database", "Look at and change the revision of Hunter's tables."),
+}
+"""Each command, in the order of the list: the module that registers it, and its summary."""
+
+
+class LazyCommands(TyperGroup):
+    """The commands by name: listed by their summaries, and loaded one by one."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        """The names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+        """A command for the list: its name and summary."""
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that was asked for, with its module loaded."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, load(name) if found is not None and name in COMMANDS else found, rest
+
+
+def load(name: str) -> Any:
+    """The command itself; imports its module."""
+    of_module = typer.Typer(rich_markup_mode="rich", pretty_exceptions_show_locals=False)
+    importlib.import_module(f"hunter_pipeline.cli.{COMMANDS[name][0]}").register(of_module)
+    teach(of_module)
+    return typer.main.get_group(of_module).commands[name]
+
+
 app = typer.Typer(
+    cls=LazyCommands,
     name="hunter",
     help="Turn Microsoft Partner Center referrals into scored, explained sales leads.\n\n"
     "First look: hunter demo. Real account: hunter login, then hunter sync. Every ten minutes: hunter dev.",
@@ -25,10 +102,11 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they may hold tokens and personal data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, servers, sign_in, sync, show, queue, acting, scoring, scan, doctor, database):
-    module.register(app)
 
-teach(app)
+
+@app.callback()
+def hunter() -> None:
+    """Every command stands by itself."""
 
 
 def run() -> None:
@@ -37,6 +115,11 @@ def run() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()  # shows wrong usage itself, and ends with the status that a command asks for
-    except (*EXPECTED_ERRORS, OSError) as error:
+    except Exception as error:
+        from hunter_pipeline.cli.console import err
+        from hunter_pipeline.errors import EXPECTED_ERRORS
+
+        if not isinstance(error, (*EXPECTED_ERRORS, OSError)):
+            raise
         err().print(f"hunter: {error}", style="bold red", markup=False)
         sys.exit(1)

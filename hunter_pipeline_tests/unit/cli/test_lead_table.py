@@ -3,21 +3,26 @@
 import shlex
 
 import pytest
-import typer
 from rich.console import Console
 
-from hunter_pipeline.cli.main import app
+from hunter_pipeline.cli.main import COMMANDS as LISTED
+from hunter_pipeline.cli.main import load
 from hunter_pipeline.cli.show import lead_table
 from hunter_pipeline.cli.teaching import EXAMPLES
 from hunter_pipeline.readers.lead_columns import COLUMNS, PRINTED_FROM
 from hunter_pipeline_tests.unit.readers.test_export import LEAD
 
+
+def is_group(command: object) -> bool:
+    return hasattr(command, "commands")
+
+
+LOADED = {name: load(name) for name in LISTED}
 COMMANDS = {
     f"{group} {name}".strip(): command
-    for group, found in [("", typer.main.get_command(app)), *typer.main.get_command(app).commands.items()]  # type: ignore[attr-defined]
-    if hasattr(found, "commands")
-    for name, command in found.commands.items()
-    if not hasattr(command, "commands")
+    for group, found in [("", LOADED), *((name, found.commands) for name, found in LOADED.items() if is_group(found))]
+    for name, command in found.items()
+    if not is_group(command)
 }
 
 
