@@ -52,18 +52,12 @@ def accept(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Accept a referral that waits for an answer.
-
-    Example: hunter referral accept 5d0a --reference CRM-1042
-    """
+    """Accept a referral that waits for an answer."""
     _act(referral_id, "accept", None, value, currency, closing, reference, yes=yes, as_json=as_json)
 
 
 def decline(referral_id: ReferralId, reason: Reason, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Decline a referral that waits for an answer.
-
-    Example: hunter referral decline 5d0a --reason "Outside our region"
-    """
+    """Decline a referral that waits for an answer."""
     _act(referral_id, "decline", reason, None, None, None, None, yes=yes, as_json=as_json)
 
 
@@ -76,18 +70,12 @@ def won(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Close an accepted referral as won.
-
-    Example: hunter referral won 5d0a --value 12500 --currency EUR
-    """
+    """Close an accepted referral as won."""
     _act(referral_id, "won", None, value, currency, closing, reference, yes=yes, as_json=as_json)
 
 
 def lost(referral_id: ReferralId, reason: Reason, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Close an accepted referral as lost.
-
-    Example: hunter referral lost 5d0a --reason "Chose another supplier"
-    """
+    """Close an accepted referral as lost."""
     _act(referral_id, "lost", reason, None, None, None, None, yes=yes, as_json=as_json)
 
 
@@ -100,10 +88,7 @@ def set_fields(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Update deal value, currency, closing date or own reference; the status stays.
-
-    Example: hunter referral set 5d0a --value 20000 --closing 2027-03-31
-    """
+    """Update deal value, currency, closing date or own reference; the status stays."""
     _act(referral_id, "set", None, value, currency, closing, reference, yes=yes, as_json=as_json)
 
 

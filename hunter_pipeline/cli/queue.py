@@ -35,7 +35,7 @@ def referrals(
 ) -> None:
     """List the referrals by what is to be done with them: to answer, expiring, without a domain, failed and more.
 
-    Contacts are left out of every form. Examples: hunter referrals expiring; hunter referrals no_domain --format json
+    Contacts are left out of every form.
     """
     # Imported here: they load SQLAlchemy, which `--help` does not need.
     from hunter_pipeline.readers.export import record_of, write_csv

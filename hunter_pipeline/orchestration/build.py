@@ -12,8 +12,8 @@ from hunter_pipeline.orchestration.assets.lineage import referral_lineage
 from hunter_pipeline.orchestration.assets.outside import ENDS
 from hunter_pipeline.orchestration.assets.scoring import lead_scores, lead_scores_for
 from hunter_pipeline.orchestration.checks import STANDING_CHECKS, standing_checks_job, standing_checks_schedule
-from hunter_pipeline.orchestration.freshness import with_freshness
 from hunter_pipeline.orchestration.digest import digest_job, make_digest_schedule
+from hunter_pipeline.orchestration.freshness import with_freshness
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, referral_sync_job
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor, referral_sweep_schedule
