@@ -29,7 +29,7 @@ from hunter_pipeline.pipeline.settle import settle_syncs
 from hunter_pipeline.pipeline.signals import Scan, scan_domains
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.pipeline.track import track_referrals
-from hunter_pipeline.scan.dns import LookupStatus, Question, Reply
+from hunter_pipeline.scan.reply import LookupStatus, Question, Reply
 from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.scan.scan import scan_domains as scan_plan
 from hunter_pipeline.scoring.rules import load_rules

@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import requests
+import structlog
 from sqlalchemy import Engine
 
 from hunter_pipeline.actions.act import Acting
@@ -38,6 +39,7 @@ from hunter_pipeline.store.token_store import DatabaseBlobStore
 
 ACTION_LOCK_WAIT = 10
 """Seconds for which a person waits for a sync that is writing."""
+log = structlog.get_logger(__name__)
 
 
 def check_connection_settings(settings: Settings) -> None:
@@ -153,7 +155,7 @@ def make_scan(settings: Settings) -> Scan:
     dns = make_dns_settings(settings)
 
     def scan(domains: Sequence[str]) -> list[DomainScan]:
-        return scan_now(domains, dns)
+        return scan_now(domains, dns, on_trouble=lambda trouble: log.warning("dns_server_in_trouble", trouble=trouble))
 
     return scan
 

@@ -22,7 +22,8 @@ from hunter_pipeline.errors import EXPECTED_ERRORS
 from hunter_pipeline.logs import configure_logging
 from hunter_pipeline.pipeline.sync_runs import last_success
 from hunter_pipeline.quality.claims import judge_recency, judge_sign_in, read_sign_in
-from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings
+from hunter_pipeline.scan.reply import LookupStatus
 from hunter_pipeline.services import (
     check_connection_settings,
     make_client,
@@ -143,11 +144,13 @@ def _rules(settings: Settings) -> Finding:
 def _dns(settings: Settings) -> Finding:
     plan = make_dns_settings(settings)
     servers: tuple[str | None, ...] = plan.servers or (None,)
-    failed = []
+    failed: list[str] = []
     for server in servers:
         own = DnsSettings((server,) if server else (), 1, plan.qps_per_server, plan.timeout, plan.attempts)
-        reply = asyncio.run(_ask(own))
-        if not reply.known:
+        reply, troubles = asyncio.run(_ask(own))
+        if troubles:
+            failed += troubles
+        elif not reply.known:
             failed.append(f"{server or 'the system resolver'}: {reply.value}")
     names = ", ".join(server or "the system's resolvers" for server in servers)
     if not failed:
@@ -156,10 +159,11 @@ def _dns(settings: Settings) -> Finding:
     return Finding("DNS", "problem" if len(failed) == len(servers) else "warning", detail)
 
 
-async def _ask(settings: DnsSettings) -> LookupStatus:
+async def _ask(settings: DnsSettings) -> tuple[LookupStatus, tuple[str, ...]]:
     async with DnsClient(settings) as client:
         [reply] = await client.lookup_many([PROBE])
-        return reply.status
+        await client.examine()
+        return reply.status, client.troubles
 
 
 def _database(settings: Settings) -> Finding:

@@ -24,7 +24,8 @@ from rich.text import Text
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.domains.normalize import SkipReason, Verdict, domain_from_email, domain_from_website
 from hunter_pipeline.masking import mask_email
-from hunter_pipeline.scan.dns import DnsSettings, Reply
+from hunter_pipeline.scan.dns import DnsSettings
+from hunter_pipeline.scan.reply import Reply
 from hunter_pipeline.scan.scan import DomainScan, Signals
 from hunter_pipeline.scan.scan import scan as scan_now
 from hunter_pipeline.services import make_dns_settings
@@ -196,10 +197,17 @@ def _scan_all(domains: list[str], dns: DnsSettings) -> Iterator[DomainScan]:
         disable=not console.is_terminal or len(domains) < 2,
     )
     task = progress.add_task("", total=len(domains))
+    told: set[str] = set()
+
+    def tell(trouble: str) -> None:
+        if trouble not in told:
+            told.add(trouble)
+            console.print(f"hunter: {trouble}", style="bold yellow", markup=False, highlight=False, soft_wrap=True)
+
     waiting = iter(domains)
     while batch := list(islice(waiting, BATCH)):
         with progress:
-            results = scan_now(batch, dns, lambda _: progress.advance(task))
+            results = scan_now(batch, dns, lambda _: progress.advance(task), tell)
         yield from results
 
 

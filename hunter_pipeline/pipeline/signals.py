@@ -18,7 +18,7 @@ from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport, r
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
 from hunter_pipeline.pipeline.queue import Queue
 from hunter_pipeline.pipeline.signal_changes import Change, changes_between, record_changes
-from hunter_pipeline.scan.dns import Reply
+from hunter_pipeline.scan.reply import Reply
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, Signals, derive_signals, keep_last_good
 from hunter_pipeline.store.tables import domain_signals
 from hunter_pipeline.store.upsert import upsert

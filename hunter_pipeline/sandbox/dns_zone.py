@@ -1,8 +1,8 @@
 """A DNS server on loopback that answers from a mapping, over UDP and TCP.
 
 Here belongs what the sandbox and the tests need to stand in for the world's DNS: real packets, real failures
-(SERVFAIL, REFUSED, silence, truncation), and a count of what was asked. It is not a general name server: no zone
-files, no transfers, no DNSSEC. The product never imports it.
+(SERVFAIL, REFUSED, silence, truncation, lame servers), and a count of what was asked. It is not a general name
+server: no zone files, no transfers, no DNSSEC. The product never imports it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -32,11 +33,34 @@ import dns.rrset
 Entry = Mapping[str, Any]
 Answers = Mapping[str, Entry]
 
-BEHAVIOURS: Final = frozenset({"servfail", "refused", "silent", "truncate", "nxdomain", "nodata"})
+UNVOUCHED: Final = (
+    "upward_referral",
+    "downward_referral",
+    "empty",
+    "notauth",
+    "yxdomain",
+    "truncate_tcp",
+    "echo",
+    "unrelated",
+)
+"""Behaviours that look like "no such record" to a careless reader and say nothing of the kind."""
+
+BEHAVIOURS: Final = frozenset(
+    {"servfail", "refused", "silent", "truncate", "nxdomain", "nodata", "malformed", *UNVOUCHED}
+)
 TTL: Final = 300
 
-_NOERROR, _SERVFAIL, _NXDOMAIN, _NOTIMP, _REFUSED = 0, 2, 3, 4, 5
-_RCODES: Final = {"servfail": _SERVFAIL, "refused": _REFUSED, "nxdomain": _NXDOMAIN, "nodata": _NOERROR}
+_NOERROR, _SERVFAIL, _NXDOMAIN, _REFUSED, _YXDOMAIN, _NOTAUTH = 0, 2, 3, 5, 6, 9
+_RCODES: Final = {
+    "servfail": _SERVFAIL,
+    "refused": _REFUSED,
+    "nxdomain": _NXDOMAIN,
+    "nodata": _NOERROR,
+    "empty": _NOERROR,
+    "notauth": _NOTAUTH,
+    "yxdomain": _YXDOMAIN,
+}
+_ABSENT: Final = ("nxdomain", "nodata")
 _OPT: Final = b"\x00" + struct.pack("!HHIH", dns.rdatatype.OPT, 1232, 0, 0)
 _MAX_CHAIN: Final = 8
 _CLASSIC_UDP_SIZE: Final = 512
@@ -63,11 +87,18 @@ class ZoneServer:
     text is sent as UTF-8. Other types take presentation form. ``behaviour`` is one word, or one word per type:
 
     - ``servfail``, ``refused``, ``nxdomain``, ``nodata``: that reply, whatever records the name has;
-    - ``silent``: no reply at all; ``truncate``: UDP replies carry TC and no records, TCP has them.
+    - ``silent``: no reply at all; ``truncate``: UDP replies carry TC and no records, TCP has them;
+    - ``upward_referral``, ``downward_referral``, ``empty``: what lame servers say, NOERROR with name servers of the
+      root, of the name itself, or with nothing; ``notauth``, ``yxdomain``: those reply codes; ``truncate_tcp``: TC over
+      TCP as well; ``echo``: the question itself comes back; ``unrelated``: a record of another name;
+    - ``malformed``: a packet that ends in the middle of a record.
 
-    Names that stand above a mapped name exist and have no data; every other unmapped name is NXDOMAIN. CNAMEs are
-    followed inside the mapping, so one that points nowhere gives NXDOMAIN together with the CNAME record. A reply
-    that does not fit the asker's UDP size is truncated. ``delay`` is the seconds that each UDP reply is held back.
+    Names that stand above a mapped name exist and have no data; every other unmapped name is NXDOMAIN. Absence comes
+    with the SOA record that vouches for it (RFC 2308), unless ``soa`` is False, as with forwarders that strip it.
+    CNAMEs are followed inside the mapping, so one that points nowhere gives NXDOMAIN together with the CNAME record. A
+    reply that does not fit the asker's UDP size is truncated. ``delay`` is the seconds that each UDP reply is held
+    back, ``loss`` the share of UDP questions that are dropped, evenly spread. With ``recursive`` False it is a name
+    server: it offers no recursion and refuses every name that is neither mapped nor below a mapped one.
 
     ``questions`` counts what came in, keyed ``(name in lower case, type)``; a repeat over TCP counts again.
     ``replace`` swaps the mapping while the server runs. ``port`` 0 picks a free one.
@@ -75,12 +106,26 @@ class ZoneServer:
     Raises ``ValueError`` for an unknown behaviour and for a record that cannot be read, naming the entry.
     """
 
-    def __init__(self, answers: Answers, *, host: str = "127.0.0.1", port: int = 0, delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        delay: float = 0.0,
+        loss: float = 0.0,
+        soa: bool = True,
+        recursive: bool = True,
+    ) -> None:
         self.questions: Counter[tuple[str, str]] = Counter()
         self._host = host
         self._delay = delay
+        self._lose_each = round(1 / loss) if loss else 0
+        self._came = 0
+        self._soa = soa
+        self._recursive = recursive
         self._lock = threading.Lock()
-        self._zone = _Zone(answers)
+        self._zone = _Zone(answers, soa, recursive)
         self._udp, self._tcp = _bind(host, port, self)
         self._wake_read, self._wake_write = socket.socketpair()
         self._threads = [
@@ -101,7 +146,7 @@ class ZoneServer:
 
     def replace(self, answers: Answers) -> None:
         """Serve these answers from now on; the counts stay."""
-        self._zone = _Zone(answers)
+        self._zone = _Zone(answers, self._soa, self._recursive)
 
     def __enter__(self) -> Self:
         self.start()
@@ -141,6 +186,9 @@ class ZoneServer:
                     if key.fileobj is self._wake_read:
                         return
                     for packet, peer in _drain(self._udp):
+                        self._came += 1
+                        if self._lose_each and self._came % self._lose_each == 0:
+                            continue
                         reply = self._reply(packet, over_tcp=False)
                         if reply is None:
                             continue
@@ -164,25 +212,42 @@ class ZoneServer:
         name, rtype, end = asked
         with self._lock:
             self.questions[(name, dns.rdatatype.to_text(dns.rdatatype.RdataType.make(rtype)))] += 1
-        prepared = self._zone.prepare(name, rtype, end)
-        if prepared is None:
+        made = self._zone.prepare(name, rtype, end)
+        if made is None:
             return None
-        rcode, count, body, truncate = prepared
+        if made.echo:
+            return packet
         udp_size = _edns_size(packet, end)
         opt = _OPT if udp_size else b""
-        cut = not over_tcp and (truncate or end + len(body) + len(opt) > max(udp_size, _CLASSIC_UDP_SIZE))
-        if cut:
-            count, body = 0, b""
-        # QR, AA and RA are set, opcode and RD are the asker's
-        flags = 0x8480 | (struct.unpack_from("!H", packet, 2)[0] & 0x7900) | (0x0200 if cut else 0) | rcode
-        head = packet[:2] + struct.pack("!HHHHH", flags, 1, count, 0, 1 if opt else 0)
+        too_long = end + len(made.body) + len(opt) > max(udp_size, _CLASSIC_UDP_SIZE)
+        cut = made.cut_tcp if over_tcp else made.cut_udp or too_long
+        answers, authority, body = (0, 0, b"") if cut else (made.answers, made.authority, made.body)
+        # QR and AA are set, RA where recursion is offered; opcode and RD are the asker's
+        flags = 0x8400 | (0x80 if self._recursive else 0) | (struct.unpack_from("!H", packet, 2)[0] & 0x7900)
+        flags |= (0x0200 if cut else 0) | made.rcode
+        head = packet[:2] + struct.pack("!HHHHH", flags, 1, answers, authority, 1 if opt else 0)
         return head + packet[12:end] + body + opt
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A reply without what depends on the asker. ``body`` is the wire form of the sections after the question."""
+
+    rcode: int = _NOERROR
+    answers: int = 0
+    authority: int = 0
+    body: bytes = b""
+    cut_udp: bool = False
+    cut_tcp: bool = False
+    echo: bool = False
 
 
 class _Zone:
     """The mapping in lower case, with the names above it and the replies made so far."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, soa: bool, recursive: bool) -> None:
+        self._soa = soa
+        self._recursive = recursive
         self._entries = {_plain(name): entry for name, entry in answers.items()}
         self._above: set[str] = set()
         for name, entry in self._entries.items():
@@ -197,28 +262,56 @@ class _Zone:
             while parent and parent not in self._above:
                 self._above.add(parent)
                 parent = _parent(parent)
-        self._prepared: dict[tuple[str, int], tuple[int, int, bytes, bool] | None] = {}
+        self._prepared: dict[tuple[str, int], _Made | None] = {}
 
-    def prepare(self, name: str, rtype: int, question_end: int) -> tuple[int, int, bytes, bool] | None:
-        """Reply code, count of answers, their wire form after the question, and whether UDP must truncate."""
+    def prepare(self, name: str, rtype: int, question_end: int) -> _Made | None:
+        """The reply to a question that ends at that offset, or None for silence."""
         key = (name, rtype)
         if key not in self._prepared:
             self._prepared[key] = self._make(name, dns.rdatatype.RdataType.make(rtype), question_end)
         return self._prepared[key]
 
-    def _make(self, name: str, rtype: dns.rdatatype.RdataType, end: int) -> tuple[int, int, bytes, bool] | None:
-        word = _behaviour(self._find(name), rtype.name)
+    def _make(self, name: str, rtype: dns.rdatatype.RdataType, end: int) -> _Made | None:
+        entry = self._find(name)
+        word = _behaviour(entry, rtype.name)
         if word == "silent":
             return None
+        if word == "echo":
+            return _Made(echo=True)
+        if word == "malformed":
+            return _Made(answers=1, body=b"\xc0\x0c\x00")
+        if word == "unrelated":
+            return _made(name, end, answer=[_rrset("unrelated.invalid", dns.rdatatype.A, ["192.0.2.254"])])
+        if word in ("upward_referral", "downward_referral"):
+            owner = "" if word == "upward_referral" else name
+            servers = _rrset(owner, dns.rdatatype.NS, ["ns1.elsewhere.invalid.", "ns2.elsewhere.invalid."])
+            return _made(name, end, authority=[servers])
+        if not self._recursive and not self._is_ours(name):
+            return _Made(_REFUSED)
         if word in _RCODES:
-            return _RCODES[word], 0, b"", False
+            return _made(name, end, _RCODES[word], authority=self._vouch(name) if word in _ABSENT else [])
         rcode, sets = self._follow(name, rtype)
         if rcode is None:
             return None
-        message = dns.message.make_query(_name(name), rtype)
-        message.answer = sets
-        body = message.to_wire(max_size=65535)[end:]
-        return rcode, sum(len(each) for each in sets), body, word == "truncate"
+        found = any(each.rdtype == rtype for each in sets)
+        absent = rcode == _NXDOMAIN or (rcode == _NOERROR and not found)
+        made = _made(name, end, rcode, sets, self._vouch(_last_target(name, sets)) if absent else [])
+        return replace(made, cut_udp=word in ("truncate", "truncate_tcp"), cut_tcp=word == "truncate_tcp")
+
+    def _is_ours(self, name: str) -> bool:
+        while name:
+            if name in self._entries:
+                return True
+            name = _parent(name)
+        return False
+
+    def _vouch(self, name: str) -> list[dns.rrset.RRset]:
+        """The SOA of the closest zone: that of the nearest name with name servers, else of the top-level domain."""
+        zone = name
+        while "." in zone and "NS" not in self._entries.get(zone, {}):
+            zone = _parent(zone)
+        soa = "ns1.sandbox.invalid. hostmaster.sandbox.invalid. 1 3600 600 86400 300"
+        return [_rrset(zone, dns.rdatatype.SOA, [soa])] if self._soa else []
 
     def _follow(self, name: str, rtype: dns.rdatatype.RdataType) -> tuple[int | None, list[dns.rrset.RRset]]:
         sets: list[dns.rrset.RRset] = []
@@ -252,6 +345,23 @@ class _Zone:
                 return self._entries.get(f"*.{parent}")
             parent = _parent(parent)
         return None
+
+
+def _made(
+    name: str,
+    end: int,
+    rcode: int = _NOERROR,
+    answer: Sequence[dns.rrset.RRset] = (),
+    authority: Sequence[dns.rrset.RRset] = (),
+) -> _Made:
+    message = dns.message.make_query(_name(name), dns.rdatatype.A)
+    message.answer, message.authority = list(answer), list(authority)
+    answers, authorities = (sum(len(each) for each in section) for section in (answer, authority))
+    return _Made(rcode, answers, authorities, message.to_wire(max_size=65535)[end:])
+
+
+def _last_target(name: str, sets: Sequence[dns.rrset.RRset]) -> str:
+    return _plain(sets[-1][0].to_text()) if sets and sets[-1].rdtype == dns.rdatatype.CNAME else name
 
 
 def _behaviour(entry: Entry | None, rtype: str) -> str | None:

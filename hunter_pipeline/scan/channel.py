@@ -1,82 +1,310 @@
-"""aiodns made cheap enough for hundreds of questions at once.
+"""Sockets to one DNS server, cheap enough for hundreds of questions at once.
 
-Here belongs where c-ares runs, how a question times out, and how many are under way. Which server is asked, its pace,
-retries and what a reply means are in ``dns``. What stands here costs each question a few microseconds, and the
-plain ways (a thread, a timer and a semaphore) cost more than the rest of a scan.
+Here belongs how a question travels: UDP ports, numbers, lost packets, time-outs, and TCP for what does not fit. Which
+server is asked, its pace, retries and what becomes of a failure are in ``dns``, what packets hold in ``wire``. A reply
+costs some microseconds here; a task, a timer or a future for each question would cost more than the rest of a scan.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
-import weakref
+import contextlib
+import heapq
+import itertools
+import os
+import socket
 from collections import deque
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
 
-import aiodns
-import pycares
+from hunter_pipeline.scan import wire
+from hunter_pipeline.scan.reply import LookupStatus
+from hunter_pipeline.scan.wire import Outcome, failure
 
+_PORTS: Final = 4  # source ports for each server, to make replies hard to forge and to give a retry another one
 _RECEIVE_BUFFER: Final = 1 << 20  # octets; replies that come together must not be lost while others are read
+_DRAIN: Final = 256  # packets read at one wake-up
+_MOST_OCTETS: Final = 65_535
+_FIRST_RESEND: Final = 1.0  # seconds, while nothing is known of the server
+_SOONEST_RESEND: Final = 0.5  # seconds; sooner, a busy machine takes its own slowness for a lost packet
+_LATEST_RESEND: Final = 1.0
+_TICK: Final = 0.005  # seconds; time-outs this close are handled together
+
+Done = Callable[[Outcome], None]
 
 
-class Resolver:
-    """Asks one server. ``timeout`` is in seconds, ``resend_after`` too; after ``tries`` no packet is sent again.
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A question under way. ``done`` is None once it was called."""
 
-    Raises ``pycares.AresError`` for a server that is no address.
+    asked: bytes
+    done: Done | None
+    port: _Port
+    number: int
+    sent: float
+    deadline: float
+    wait: float
+    edns: bool = True
+    again: bool = False
+
+
+class Channel:
+    """Asks one server. ``timeout`` is in seconds, for one attempt; lost packets are sent again within it.
+
+    :raises ValueError: the address is none, see ``split_address``.
     """
 
-    def __init__(self, address: str, timeout: float, resend_after: float, tries: int) -> None:
+    def __init__(self, address: str, timeout: float) -> None:
+        self._peer = split_address(address)
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
-        self._sent: deque[tuple[float, asyncio.Future[pycares.DNSResult]]] = deque()
+        self._family = socket.AF_INET6 if ":" in self._peer[0] else socket.AF_INET
+        self._ports: list[_Port | None] = [None] * _PORTS
+        self._turns = itertools.cycle(range(_PORTS))
+        self._due: list[tuple[float, int, _Asked]] = []
+        self._serial = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
-        self._resolver = _InLoop(
-            [address],
-            # without NOCHECKRESP c-ares asks again by itself after a SERVFAIL or REFUSED, unpaced
-            flags=pycares.ARES_FLAG_EDNS | pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOCHECKRESP,
-            timeout=resend_after,
-            tries=tries,
-            socket_receive_buffer_size=_RECEIVE_BUFFER,
-        )
+        self._timer_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._smooth: float | None = None
+        self._vary = 0.0
 
-    def ask(self, name: str, rtype: str) -> asyncio.Future[pycares.DNSResult]:
-        """Send a question. The future is cancelled when the time is up, and holds a ``DNSError`` for an error."""
-        future = self._resolver.query_dns(name, rtype)
-        self._sent.append((self._loop.time() + self._timeout, future))
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout, self._expire)
-        return future
+    def ask(self, name: str, rtype: str, done: Done, *, fresh: bool = False) -> None:
+        """Send a question; ``done`` is called once with what came of it, never before this returns.
 
-    def _expire(self) -> None:
-        """Give up what waited too long. One timer serves all questions, as each waits equally long."""
+        :param fresh: from a port that no other question uses, after a reply that made no sense.
+        """
         now = self._loop.time()
-        while self._sent and (self._sent[0][0] <= now or self._sent[0][1].done()):
-            self._sent.popleft()[1].cancel()
-        self._timer = self._loop.call_at(self._sent[0][0], self._expire) if self._sent else None
+        wait = self._resend_after()
+        slot = next(self._turns)
+        port = self._ports[slot]
+        if port is None or port.closed or fresh:
+            try:
+                port = self._open(slot, port)
+            except OSError as error:
+                outcome = failure(LookupStatus.other, f"no socket: {error.strerror or error}")
+                self._loop.call_soon(done, outcome)
+                return
+        question = _Asked(wire.question(name, rtype), done, port, -1, now, now + self._timeout, wait)
+        port.register(question)
+        self._schedule(question, min(now + wait, question.deadline))
+        port.send(question)
 
     async def close(self) -> None:
         """End; what is under way fails."""
         if self._timer is not None:
             self._timer.cancel()
-        await self._resolver.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for port in self._ports:
+            if port is not None:
+                port.close("closed")
+
+    def _open(self, slot: int, old: _Port | None) -> _Port:
+        port = _Port(self._family, self._peer, self)
+        if old is not None:
+            old.retire()
+        self._ports[slot] = port
+        return port
+
+    # --- time ---
+
+    def _resend_after(self) -> float:
+        if self._smooth is None:
+            return min(_FIRST_RESEND, self._timeout)
+        return min(max(self._smooth + 4 * self._vary, _SOONEST_RESEND), _LATEST_RESEND, self._timeout)
+
+    def _learn(self, seconds: float) -> None:
+        """Smoothed round trip and its variation, as TCP keeps them (RFC 6298)."""
+        if self._smooth is None:
+            self._smooth, self._vary = seconds, seconds / 2
+            return
+        self._vary += (abs(self._smooth - seconds) - self._vary) / 4
+        self._smooth += (seconds - self._smooth) / 8
+
+    def _schedule(self, question: _Asked, when: float) -> None:
+        heapq.heappush(self._due, (when, next(self._serial), question))
+        if self._timer is None or when < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = when
+            self._timer = self._loop.call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        while self._due and (self._due[0][0] <= now or self._due[0][2].done is None):
+            _, _, question = heapq.heappop(self._due)
+            if question.done is None:
+                continue
+            if now >= question.deadline:
+                self.finish(question, failure(LookupStatus.timeout))
+                continue
+            question.again = True
+            question.wait *= 2
+            question.port.send(question)
+            heapq.heappush(self._due, (min(now + question.wait, question.deadline), next(self._serial), question))
+        if self._due and self._timer is None:
+            self._timer_at = max(self._due[0][0], now + _TICK)
+            self._timer = self._loop.call_at(self._timer_at, self._expire)
+
+    # --- replies ---
+
+    def took(self, question: _Asked, outcome: Outcome) -> None:
+        """A reply came for a question."""
+        if not question.again:
+            self._learn(self._loop.time() - question.sent)
+        if outcome.truncated:
+            question.port.forget(question)
+            self._start(self._ask_tcp(question))
+        elif outcome.plain and question.edns:
+            # a server from before EDNS (RFC 6891 section 7)
+            question.edns = False
+            question.port.send(question)
+        else:
+            self.finish(question, outcome)
+
+    def finish(self, question: _Asked, outcome: Outcome) -> None:
+        """Hand over what came of a question, unless that was done."""
+        done, question.done = question.done, None
+        question.port.forget(question)
+        if done is not None:
+            done(outcome)
+
+    def later(self, question: _Asked, outcome: Outcome) -> None:
+        """As ``finish``, once the present call is over."""
+        self._loop.call_soon(self.finish, question, outcome)
+
+    def _start(self, work: asyncio._CoroutineLike[None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask_tcp(self, question: _Asked) -> None:
+        done, question.done = question.done, None
+        outcome = failure(LookupStatus.timeout, "no answer over TCP in time")
+        try:
+            async with asyncio.timeout(self._timeout):
+                outcome = await self._exchange(question)
+        except TimeoutError:
+            pass
+        except (OSError, EOFError) as error:
+            reason = getattr(error, "strerror", None) or "the connection was closed"
+            outcome = failure(LookupStatus.other, f"truncated, and TCP fails: {reason}")
+        if done is not None:
+            done(outcome)
+
+    async def _exchange(self, question: _Asked) -> Outcome:
+        reader, writer = await asyncio.open_connection(*self._peer)
+        try:
+            number = int.from_bytes(os.urandom(2))
+            content = wire.packet(number, question.asked, edns=question.edns)
+            writer.write(len(content).to_bytes(2) + content)
+            reply = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+        finally:
+            writer.close()
+        outcome = wire.read(reply, question.asked) if reply[:2] == number.to_bytes(2) else None
+        if outcome is None:
+            return failure(LookupStatus.other, "the reply over TCP is to another question")
+        if outcome.truncated:
+            return failure(LookupStatus.other, "truncated over TCP as well")
+        return outcome
 
 
-class _InLoop(aiodns.DNSResolver):
-    """aiodns with c-ares in the thread of the event loop, which is how it works where c-ares can start no thread.
+class _Port:
+    """One UDP socket, with the questions that wait for a reply on it."""
 
-    A thread of its own has to wait for the interpreter's lock at every reply: a third more time for a scan.
+    def __init__(self, family: socket.AddressFamily, peer: tuple[str, int], channel: Channel) -> None:
+        self.closed = False
+        self._retired = False
+        self._channel = channel
+        self._waiting: dict[int, _Asked] = {}
+        self._loop = asyncio.get_running_loop()
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            # a connected socket takes packets from this server only, and learns that nothing listens there
+            self._socket.connect(peer)
+            self._loop.add_reader(self._socket, self._readable)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def register(self, question: _Asked) -> None:
+        """Give the question a number that is free on this port and that nobody can foresee."""
+        while True:
+            number = int.from_bytes(os.urandom(2))
+            if number not in self._waiting:
+                question.number = number
+                self._waiting[number] = question
+                return
+
+    def send(self, question: _Asked) -> None:
+        """Send it, for the first time or again."""
+        try:
+            self._socket.send(wire.packet(question.number, question.asked, edns=question.edns))
+        except BlockingIOError:
+            return  # as good as lost: it is sent again
+        except OSError as error:
+            self._channel.later(question, failure(LookupStatus.other, f"not sent: {error.strerror or error}"))
+
+    def forget(self, question: _Asked) -> None:
+        """No more waiting for a reply to it."""
+        if self._waiting.get(question.number) is question:
+            del self._waiting[question.number]
+            if self._retired and not self._waiting:
+                self.close("")
+
+    def retire(self) -> None:
+        """Take no more questions; close when those that wait are done."""
+        self._retired = True
+        if not self._waiting:
+            self.close("")
+
+    def close(self, reason: str) -> None:
+        """Close the socket; what waits fails with the reason."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        for question in list(self._waiting.values()):
+            self._channel.finish(question, failure(LookupStatus.other, reason))
+
+    def _readable(self) -> None:
+        for _ in range(_DRAIN):
+            if self.closed:
+                return
+            try:
+                reply = self._socket.recv(_MOST_OCTETS)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # the packet that came back unsent is not named, so all of this port are asked again
+                self.close(error.strerror or str(error))
+                return
+            question = self._waiting.get(int.from_bytes(reply[:2])) if len(reply) >= 2 else None
+            if question is not None and (outcome := wire.read(reply, question.asked)) is not None:
+                self._channel.took(question, outcome)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port`` or ``[v6]:port``, the host an IP address; the port is 53 when there is none.
+
+    :raises ValueError: it is something else.
     """
-
-    def _make_channel(self, **options: Any) -> tuple[bool, pycares.Channel]:
-        if sys.platform == "win32":
-            return super()._make_channel(**options)  # the event loop there watches no sockets
-        myself = weakref.ref(self)
-
-        def changed(socket: int, readable: bool, writable: bool) -> None:
-            if (resolver := myself()) is not None:
-                resolver._sock_state_cb(socket, readable, writable)
-
-        return False, pycares.Channel(sock_state_cb=changed, timeout=self._timeout, **options)
+    with contextlib.suppress(ValueError):
+        return str(ip_address(address)), 53
+    host, colon, port = address.rpartition(":")
+    if address.endswith("]") or not colon:
+        host, port = address, "53"
+    if not port.isdecimal() or not 0 < int(port) < 65_536 or (":" in host) != (host[:1] == "[" and host[-1:] == "]"):
+        raise ValueError(address)
+    return str(ip_address(host.strip("[]"))), int(port)
 
 
 class Slots:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from hunter_pipeline.scan.dns import LookupStatus, Replies, Reply, txt_text
+from hunter_pipeline.scan.reply import LookupStatus, Replies, Reply, txt_text
 
 DkimState = Literal["found", "revoked", "unknown_selector", "none", "unknown"]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, cast
 
-from hunter_pipeline.scan.dns import LookupStatus, Question, Replies, txt_text
+from hunter_pipeline.scan.reply import LookupStatus, Question, Replies, txt_text
 
 DmarcState = Literal["ok", "none", "invalid", "unknown"]
 Policy = Literal["none", "quarantine", "reject"]

@@ -9,7 +9,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Literal
 
-from hunter_pipeline.scan.dns import Reply
+from hunter_pipeline.scan.reply import Reply
 
 MxState = Literal["present", "none", "null", "unknown"]
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from hunter_pipeline.scan.dns import Replies
 from hunter_pipeline.scan.mx import Mx
+from hunter_pipeline.scan.reply import Replies
 from hunter_pipeline.suffixes import PublicSuffixes
 
 Provider = Literal["M365", "Google", "Yandex", "Zoho", "Amazon", "SendGrid", "Mailgun", "Hosting", "Local", "Unknown"]
@@ -211,7 +211,7 @@ def decide_provider(
     """Decide whose mail service a domain uses.
 
     The order: an MX host of a mailbox provider, whichever its preference; behind a gateway or an unknown MX, the
-    autodiscover and DKIM aliases, and behind a gateway the SPF includes if they name one mailbox provider; a listed
+    autodiscover and DKIM aliases, then the SPF includes if they name one mailbox provider; a listed
     hoster; a relay; an MX inside the company's own domain; an MX of the same company as the name servers. ``replies``
     are the CNAME and TXT replies of the domain.
     """
@@ -237,7 +237,8 @@ def decide_provider(
             name = strong.pop()
             confidence = "high" if len(hints.strong) > 1 or name in hints.spf else "medium"
             return Decision(_provider(name), confidence, gateway, (*hints.strong, *hints.spf_lines(), *evidence))
-        if gateway and not strong and not own and len(hints.spf) == 1:
+        told = found["hoster"] or found["relay"] or _same_brand(unlisted, name_servers)
+        if not strong and not own and (gateway or not told) and len(hints.spf) == 1:
             return Decision(_provider(hints.spf[0]), "low", gateway, (*hints.spf_lines(), *evidence), open=hints.open)
     evidence += [*hints.strong, *hints.spf_lines(), *hints.verified]
     if found["hoster"]:

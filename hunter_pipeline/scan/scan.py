@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from hunter_pipeline.scan import dkim, dmarc, mx, providers, spf
-from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus, Question, Replies, Reply
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings
+from hunter_pipeline.scan.reply import STRIPPED, LookupStatus, Question, Replies, Reply
 
 # A change of the catalogue changes signals as a change of the code does
-SIGNALS_VERSION: Final = f"1-{hashlib.sha256(providers.CATALOGUE_PATH.read_bytes()).hexdigest()[:12]}"
+SIGNALS_VERSION: Final = f"2-{hashlib.sha256(providers.CATALOGUE_PATH.read_bytes()).hexdigest()[:12]}"
 
 _MOST_ROUNDS: Final = 16
 _FIRST_QUESTIONS: Final = 4  # so many of a domain's questions are under way at once
@@ -32,8 +33,9 @@ class Signals:
     ``provider`` runs the mailboxes, ``gateway`` filters in front of them; ``evidence`` gives the reasons in words.
     ``spf_all`` is the qualifier of ``all`` (``-``, ``~``, ``?``, ``+``). ``dmarc_policy`` is the effective one;
     ``dmarc_pct`` the published percentage, information only. ``undetermined`` names the signals that failed look-ups
-    left open: ``mx``, ``spf``, ``dkim``, ``dmarc``, ``ns``, and ``provider`` where the MX is known but what stands
-    behind it could not be asked. ``warnings`` are sentences that begin with the signal's name.
+    left open: ``mx``, ``spf`` (also where the record was read and one that it includes was not), ``dkim``, ``dmarc``,
+    ``ns``, and ``provider`` where the MX is known but what stands behind it could not be asked.
+    ``warnings`` are sentences that begin with the signal's name.
     """
 
     provider: providers.Provider
@@ -89,7 +91,23 @@ def derive_signals(domain: str, replies: Sequence[Reply]) -> Signals:
     return _derive(domain, _by_question(replies))
 
 
+def _vouched(domain: str, known: Replies) -> Replies:
+    """The replies, where an empty one without proof counts as absence only if the domain's name servers are known.
+
+    A delegated name has NS records. Where a server that never sends proofs shows none, it may be a lame server's word
+    that it passed on.
+    """
+    servers = known.get((domain, "NS"))
+    if (servers and servers.status is LookupStatus.answer) or all(each.detail != STRIPPED for each in known.values()):
+        return known
+    return {
+        question: replace(reply, status=LookupStatus.unvouched) if reply.detail == STRIPPED else reply
+        for question, reply in known.items()
+    }
+
+
 def _derive(domain: str, known: Replies) -> Signals:
+    known = _vouched(domain, known)
     hosts = mx.read_mx(known.get((domain, "MX")))
     sender = spf.read_spf(domain, known)
     keys = dkim.read_dkim(domain, known)
@@ -99,7 +117,7 @@ def _derive(domain: str, known: Replies) -> Signals:
     decision = providers.decide_provider(domain, hosts, sender.targets, names, known, providers.catalogue())
     is_open = {
         "mx": hosts.state == "unknown",
-        "spf": sender.state == "unknown",
+        "spf": sender.open,
         "dkim": keys.state == "unknown",
         "dmarc": policy.state == "unknown",
         "ns": servers is None or not servers.status.known,
@@ -144,9 +162,10 @@ def _open(domain: str, known: Replies) -> list[Question]:
     first = [(domain, "MX"), (domain, "TXT"), (f"_dmarc.{domain}", "TXT"), (domain, "NS")]
     if missing := [question for question in first if question not in known]:
         return missing
+    known = _vouched(domain, known)
     if known[(domain, "MX")].status is LookupStatus.nxdomain:
-        # nothing exists below a name that does not exist (RFC 8020)
-        return []
+        # nothing exists below a name that does not exist (RFC 8020), but its parent's policy covers it
+        return dmarc.open_dmarc_questions(domain, known)
     rules = providers.catalogue()
     hosts = mx.read_mx(known[(domain, "MX")])
     questions = spf.open_spf_questions(domain, known) + dmarc.open_dmarc_questions(domain, known)
@@ -213,15 +232,27 @@ async def scan_domains(
 
 
 def scan(
-    domains: Sequence[str], dns_settings: DnsSettings, on_done: Callable[[DomainScan], None] | None = None
+    domains: Sequence[str],
+    dns_settings: DnsSettings,
+    on_done: Callable[[DomainScan], None] | None = None,
+    on_trouble: Callable[[str], None] | None = None,
 ) -> list[DomainScan]:
-    """``scan_domains`` for code that is not asynchronous, with a client of its own."""
+    """``scan_domains`` for code that is not asynchronous, with a client of its own.
+
+    ``on_trouble`` is told what is wrong with a server itself, such as one that does not resolve for others.
+    """
 
     async def run() -> list[DomainScan]:
         async with DnsClient(dns_settings) as client:
-            return await scan_domains(domains, client, on_done)
+            done = await scan_domains(domains, client, on_done)
+            if on_trouble:
+                for trouble in client.troubles:
+                    on_trouble(trouble)
+            return done
 
-    return asyncio.run(run())
+    # the default loop of Windows cannot wait for sockets
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(run())
 
 
 async def _scan_domain(domain: str, client: DnsClient, shared: dict[Question, asyncio.Task[list[Reply]]]) -> DomainScan:
@@ -252,14 +283,15 @@ def keep_last_good(new: Signals, old: Signals | None) -> tuple[Signals, tuple[st
 
     Returns the signals to store and the names of those that were kept from ``old`` (as in ``undetermined``, which
     stays as it is: the scan is still partial). The provider goes with the MX: it is kept when the MX is, and when
-    the MX hosts are the same as before but what stands behind them could not be asked.
+    the MX hosts are the same as before but what stands behind them could not be asked. So is SPF when the record is
+    the same as before but what it includes could not be read.
     """
     if old is None:
         return new, ()
     unknown = {
         "mx": old.mx_state == "unknown",
         "provider": old.confidence == "none" or (new.mx_state != "unknown" and new.mx_hosts != old.mx_hosts),
-        "spf": old.spf_state == "unknown",
+        "spf": old.spf_state == "unknown" or (new.spf_state != "unknown" and new.spf_record != old.spf_record),
         "dkim": old.dkim_state == "unknown",
         "dmarc": old.dmarc_state == "unknown",
         "ns": not old.name_servers,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Final, Literal
 
-from hunter_pipeline.scan.dns import Question, Replies, Reply, is_askable, txt_text
+from hunter_pipeline.scan.reply import Question, Replies, Reply, is_askable, txt_text
 
 SpfState = Literal["ok", "none", "permerror", "unknown"]
 
@@ -61,7 +61,7 @@ class Spf:
 
     ``record`` is the text as published (several on one line each), ``includes`` the number of ``include:`` in it,
     ``all_qualifier`` that of ``all``, or of the record that ``redirect`` leads to. ``lookups`` is the cost of the
-    whole tree, None when it is not known.
+    whole tree, None when it is not known. ``open``: a look-up that failed could make it a ``permerror`` after all.
     """
 
     state: SpfState
@@ -71,6 +71,7 @@ class Spf:
     lookups: int | None = None
     targets: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    open: bool = False
 
 
 def select_spf(records: Sequence[str]) -> tuple[str, ...]:
@@ -110,16 +111,17 @@ def parse_spf(record: str) -> SpfRecord:
 def read_spf(domain: str, replies: Replies) -> Spf:
     """The SPF signal of a domain from its TXT reply and those of the names that its record includes.
 
-    - ``none``: no SPF record. ``ok``: one record, no error in it or in what it includes.
+    - ``none``: no SPF record. ``ok``: one record, and no error in it or in what it includes as far as that could be
+      read; a name that could not is a warning.
     - ``permerror``: two records (section 4.5), a syntax error (4.6), more than ten look-ups (4.6.4), or an
       ``include`` or ``redirect`` of a name without a usable record (5.2, 6.1).
-    - ``unknown``: a look-up that it depends on failed.
+    - ``unknown``: the domain's own records could not be looked up.
 
     Targets that were not asked for, or hold macros, count one look-up and are not judged.
     """
     reply = replies.get((domain, "TXT"))
     if reply is None or not reply.status.known:
-        return Spf("unknown")
+        return Spf("unknown", open=True)
     records = select_spf(reply.records)
     if not records:
         return Spf("none")
@@ -130,13 +132,14 @@ def read_spf(domain: str, replies: Replies) -> Spf:
     tree.walk(domain, reply)
     errors = tuple(f"spf: {error}" for error in dict.fromkeys(tree.errors))
     return Spf(
-        "permerror" if errors else "unknown" if tree.failed else "ok",
+        "permerror" if errors else "ok",
         records[0],
         sum(1 for term in record.terms if term.name == "include" and term.qualifier),
         _all_qualifier(record, replies),
         None if tree.failed or tree.unseen else tree.lookups,
         _targets(record),
         errors + tuple(f"spf: {name} could not be looked up" for name in tree.failed),
+        open=bool(tree.failed) and not errors,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.pipeline.context import StageContext
-from hunter_pipeline.scan.dns import LookupStatus, Reply
+from hunter_pipeline.scan.reply import LookupStatus, Reply
 from hunter_pipeline.scan.scan import DomainScan, derive_signals, open_questions
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

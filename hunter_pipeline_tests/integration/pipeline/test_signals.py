@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 from hunter_pipeline.pipeline.context import retry_delay
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.signals import scan_domains
-from hunter_pipeline.sandbox.dns_zone import ZoneServer
-from hunter_pipeline.scan.dns import DnsSettings, LookupStatus
+from hunter_pipeline.sandbox.dns_zone import UNVOUCHED, ZoneServer
+from hunter_pipeline.scan.dns import DnsSettings
+from hunter_pipeline.scan.reply import LookupStatus
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, scan
 from hunter_pipeline.scoring.rules import load_rules
 from hunter_pipeline.upkeep.rescans import rescan_domains
@@ -68,6 +69,16 @@ def test_absence_and_each_kind_of_failure_stand_in_the_database_as_they_came(wor
         ("sessiz-kurgu.com", "timeout", "unknown", "partial"),
         ("yok-kurgu.com", "nxdomain", "none", "complete"),
     ]
+
+
+def test_what_vouches_for_nothing_is_unknown_and_partial_in_the_database(world: DomainWorld):
+    kinds = {f"{word.replace('_', '-')}-kurgu.com": word for word in UNVOUCHED}
+    world.companies(*kinds)
+    with ZoneServer({domain: {"behaviour": word} for domain, word in kinds.items()}) as server:
+        dns = DnsSettings(servers=(server.address,), qps_per_server=5000, timeout=0.5, attempts=1)
+        scan_domains(world.context(), lambda domains: scan(domains, dns))
+    found = world.rows("SELECT domain, mx_state, status, retry_at IS NOT NULL FROM domain_signals ORDER BY domain")
+    assert found == [(domain, "unknown", "partial", True) for domain in sorted(kinds)]
 
 
 def test_the_wait_doubles_with_every_failure_up_to_a_day():

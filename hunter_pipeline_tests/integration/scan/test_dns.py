@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hunter_pipeline.sandbox.dns_zone import ZoneServer
-from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus, Question, Reply
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings
+from hunter_pipeline.scan.reply import LookupStatus, Question, Reply
 
 ZONE = {
     "acme.test": {

@@ -2,12 +2,16 @@
 
 import asyncio
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from hunter_pipeline import sandbox
 from hunter_pipeline.sandbox.dns_zone import ZoneServer
-from hunter_pipeline.scan.dns import DnsClient, DnsSettings, LookupStatus
+from hunter_pipeline.scan.dns import DnsClient, DnsSettings
+from hunter_pipeline.scan.reply import LookupStatus
 from hunter_pipeline.scan.scan import DomainScan, derive_signals, scan, scan_domains
 
 KEY = f"v=DKIM1; p={base64.b64encode(bytes(300)).decode()}"
@@ -153,3 +157,13 @@ def test_one_question_at_a_time_is_enough():
 def test_no_domains_are_no_scans():
     with ZoneServer({}) as server:
         assert scan([], settings(server)) == []
+
+
+def test_proof_of_absence_costs_no_further_questions():
+    content = yaml.safe_load(Path(sandbox.__file__).with_name("zone.yaml").read_text(encoding="utf-8"))
+    domains = [name for name, entry in content["answers"].items() if "NS" in entry]
+    assert len(domains) >= 25
+    with ZoneServer(content["answers"]) as server:
+        scan(domains, settings(server, timeout=5))
+        # 8.07 a domain when an empty answer was believed without proof
+        assert server.questions.total() / len(domains) <= 8.37

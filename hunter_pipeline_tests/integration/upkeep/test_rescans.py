@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from hunter_pipeline.pipeline.signals import scan_domains
-from hunter_pipeline.scan.dns import LookupStatus
+from hunter_pipeline.scan.reply import LookupStatus
 from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.upkeep.rescans import FEWEST_FOR_VERDICT, rescan_domains
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld, google, m365

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hunter_pipeline.scan.dkim import DkimKey, parse_dkim_key, read_dkim
-from hunter_pipeline.scan.dns import LookupStatus, Question, Reply, escape_octets
+from hunter_pipeline.scan.reply import LookupStatus, Question, Reply, escape_octets
 
 KEY = base64.b64encode(bytes(range(200))).decode()
 NO, EMPTY, BROKEN = LookupStatus.nxdomain, LookupStatus.nodata, LookupStatus.servfail

@@ -11,7 +11,7 @@ from hunter_pipeline.scan.dmarc import (
     read_dmarc,
     select_dmarc,
 )
-from hunter_pipeline.scan.dns import LookupStatus, Question, Reply, escape_octets
+from hunter_pipeline.scan.reply import LookupStatus, Question, Reply, escape_octets
 
 RUA = "rua=mailto:reports@a.test"
 

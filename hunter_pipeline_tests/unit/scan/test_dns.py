@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hunter_pipeline.scan.dns import LookupStatus, Reply, escape_octets, txt_octets, txt_text
+from hunter_pipeline.scan.reply import LookupStatus, Reply, escape_octets, txt_octets, txt_text
 
 
 @settings(deadline=None, max_examples=200)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hunter_pipeline.scan.dns import LookupStatus, Reply
 from hunter_pipeline.scan.mx import read_mx
+from hunter_pipeline.scan.reply import LookupStatus, Reply
 
 
 def reply(*records: str, status: LookupStatus = LookupStatus.answer) -> Reply:

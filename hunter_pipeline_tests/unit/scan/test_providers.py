@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from hunter_pipeline.scan.dns import LookupStatus, Question, Reply
 from hunter_pipeline.scan.mx import Mx
 from hunter_pipeline.scan.providers import (
     CATALOGUE_PATH,
@@ -15,6 +14,7 @@ from hunter_pipeline.scan.providers import (
     evidence_is_open,
     load_catalogue,
 )
+from hunter_pipeline.scan.reply import LookupStatus, Question, Reply
 
 OUTLOOK_SPF = "spf.protection.outlook.com"
 
@@ -117,15 +117,21 @@ def test_behind_a_gateway_other_evidence_counts(decision: Decision, provider: st
     assert (decision.provider, decision.confidence, decision.gateway) == (provider, confidence, "Proofpoint")
 
 
-def test_behind_an_unknown_mx_only_aliases_count():
+def test_behind_an_unknown_mx_the_one_mailbox_provider_that_the_domain_names_counts():
     assert decide("mx.filter.example", autodiscover="autodiscover.outlook.com").provider == "M365"
-    unknown = decide("mx.filter.example", spf=(OUTLOOK_SPF,))
-    assert (unknown.provider, unknown.confidence) == ("Unknown", "none")
-    assert unknown.evidence == (
-        "mx mx.filter.example: filter.example is not in the catalogue",
-        "spf includes M365",
-        "txt MS= the domain was once added to M365",
-    )
+    named = decide("mx.filter.example", spf=(OUTLOOK_SPF,))
+    assert (named.provider, named.confidence, named.evidence) == ("M365", "low", ("spf includes M365",))
+    several = decide("mx.filter.example", spf=("_spf.google.com", OUTLOOK_SPF))
+    assert (several.provider, several.confidence) == ("Unknown", "none")
+    assert several.evidence[0] == "mx mx.filter.example: filter.example is not in the catalogue"
+
+
+@pytest.mark.parametrize(
+    ("host", "provider"),
+    [("acme-com.new.protection.outlook.com", "M365"), ("acme.olc.protection.outlook.com", "Unknown")],
+)
+def test_any_label_below_microsofts_name_but_olc_is_a_companys(host: str, provider: str):
+    assert decide(host).provider == provider
 
 
 def test_a_verification_record_alone_is_no_evidence_of_mailboxes():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hunter_pipeline.scan.dns import LookupStatus, Question, Reply
+from hunter_pipeline.scan.reply import LookupStatus, Question, Reply
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, Signals, derive_signals, keep_last_good, open_questions
 
 KEY = f"v=DKIM1; p={base64.b64encode(bytes(200)).decode()}"
@@ -73,8 +73,8 @@ def test_a_complete_set_up_costs_six_questions():
     assert asked(M365) == list(M365)
 
 
-def test_a_domain_that_does_not_exist_costs_four_questions_and_is_known_to_be_empty():
-    assert len(asked({})) == 4
+def test_a_domain_that_does_not_exist_costs_five_questions_and_is_known_to_be_empty():
+    assert len(asked({})) == 5
     empty = signals({})
     assert (empty.mx_state, empty.spf_state, empty.dkim_state, empty.dmarc_state) == ("none", "none", "none", "none")
     assert empty.status == "complete"
@@ -102,7 +102,8 @@ def test_each_failed_look_up_leaves_its_own_signal_open(question: Question, name
     failed = signals(M365 | {question: status})
     assert (failed.undetermined, failed.status) == ((name,), "partial")
     states = {"spf": failed.spf_state, "dmarc": failed.dmarc_state, "dkim": failed.dkim_state}
-    assert [key for key, state in states.items() if state == "unknown"] == ([name] if name != "ns" else [])
+    read_all_the_same = name == "ns" or question[0] == "spf.protection.outlook.com"
+    assert [key for key, state in states.items() if state == "unknown"] == ([] if read_all_the_same else [name])
 
 
 def test_nothing_asked_is_nothing_known():
@@ -165,6 +166,40 @@ def test_the_parents_dmarc_record_is_asked_for_when_there_is_no_own():
     }
     assert signals(inherited).dmarc_policy == "quarantine"
     assert signals(M365 | {("_dmarc.acme.com", "TXT"): NO}).dmarc_state == "none"
+
+
+def test_a_domain_that_does_not_exist_is_under_its_parents_np_policy():
+    parent = {("_dmarc.com", "TXT"): ("v=DMARC1; p=none; sp=quarantine; np=reject; psd=y",)}
+    assert signals(parent).dmarc_policy == "reject"
+
+
+@pytest.mark.parametrize("status", FAILED)
+def test_a_parent_that_cannot_be_asked_leaves_the_policy_of_a_missing_domain_open(status: LookupStatus):
+    failed = signals({("_dmarc.com", "TXT"): status})
+    assert (failed.dmarc_state, failed.undetermined) == ("unknown", ("dmarc",))
+
+
+def test_replies_stored_before_proofs_were_looked_at_are_facts_only_beside_name_servers():
+    def stored(zone: Zone) -> Signals:
+        replies = [reply.to_json() for reply in scan(zone)]
+        for reply in replies:
+            del reply["detail"]
+        return derive_signals("acme.com", [Reply.from_json(reply) for reply in replies])
+
+    assert stored(M365 | {("acme.com", "MX"): EMPTY}).mx_state == "none"
+    assert stored(M365 | {("acme.com", "MX"): EMPTY, ("acme.com", "NS"): EMPTY}).mx_state == "unknown"
+
+
+def test_an_spf_record_that_was_read_is_kept_over_an_older_one():
+    new = signals(
+        M365
+        | {
+            ("acme.com", "TXT"): ("v=spf1 include:elsewhere.net ~all",),
+            ("elsewhere.net", "TXT"): LookupStatus.timeout,
+        }
+    )
+    kept, names = keep_last_good(new, GOOD)
+    assert (kept.spf_record, kept.spf_state, names) == ("v=spf1 include:elsewhere.net ~all", "ok", ())
 
 
 def test_signals_are_derived_again_from_stored_replies():
