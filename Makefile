@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TESTS ?= hunter_pipeline_tests
 
-.PHONY: help demo dev test check lint format bench browser lock clean
+.PHONY: help demo dev test test-days check lint format bench browser lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 demo: $(INSTALLED) ## See the product in a minute: sample referrals become ranked leads
 	@$(BIN)/hunter demo
@@ -19,6 +19,9 @@ dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
 
 test: $(INSTALLED) browser ## Run every test
 	$(BIN)/pytest -n 2 --dist loadgroup -q $(TESTS)
+
+test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs Debian's faketime)
+	@PYTEST=$(BIN)/pytest .ci/days
 
 check: $(INSTALLED) ## Load the definitions as Dagster does, and check them
 	$(BIN)/dg check defs

@@ -39,6 +39,7 @@ from hunter_pipeline.store.token_store import DatabaseBlobStore
 
 ACTION_LOCK_WAIT = 10
 """Seconds for which a person waits for a sync that is writing."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -145,6 +146,7 @@ def make_dns_settings(settings: Settings) -> DnsSettings:
         servers=settings.dns_servers,
         in_flight=settings.dns_in_flight,
         qps_per_server=settings.dns_queries_per_second,
+        most_qps_per_server=max(settings.dns_queries_per_second, settings.dns_most_queries_per_second),
         timeout=settings.dns_timeout,
         attempts=settings.dns_attempts,
     )

@@ -61,7 +61,12 @@ class Settings(BaseSettings):
         (), description="`host:port`, comma separated; unset: the system's resolvers"
     )
     dns_in_flight: int = Field(200, ge=1, le=5000, description="DNS questions under way at once")
-    dns_queries_per_second: float = Field(200.0, gt=0, description="DNS questions a second, for each server")
+    dns_queries_per_second: float = Field(
+        200.0, gt=0, description="DNS questions a second, for each server, at the start of a scan"
+    )
+    dns_most_queries_per_second: float = Field(
+        1000.0, gt=0, description="DNS questions a second that a server gets at most while it answers cleanly"
+    )
     dns_timeout: float = Field(2.0, gt=0, le=60, description="Seconds to wait for one DNS answer")
     dns_attempts: int = Field(
         3, ge=1, le=10, description="How often one DNS question is asked before it counts as unanswered"
