@@ -48,6 +48,8 @@ lock: $(INSTALLED) ## Choose the newest versions that fit and write requirements
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --extra dev --extra sandbox --generate-hashes \
 	  --upgrade --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --no-strip-extras --python-version 3.11 --python-platform linux --extra kubernetes --generate-hashes \
+	  --constraint requirements.lock --no-annotate --custom-compile-command 'make lock' pyproject.toml -o deploy/requirements.lock
 
 clean: ## Remove the virtual environment and caches; .hunter (the data) stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

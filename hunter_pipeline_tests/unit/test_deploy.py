@@ -1,0 +1,159 @@
+"""What stands in deploy/ fits the schemas of who reads it, and names only what exists here."""
+
+import json
+import re
+import subprocess
+import sys
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+import yaml
+from dagster._config import process_config, resolve_to_config_type
+from dagster_k8s import K8sRunLauncher
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from sqlalchemy import create_engine
+
+from hunter_pipeline.settings import Settings, variable_name
+from hunter_pipeline.web import health
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+BIN = Path(sys.executable).parent
+TEXTS = {path: path.read_text("utf-8") for path in sorted(DEPLOY.rglob("*")) if path.is_file()}
+COMPOSE = yaml.safe_load(TEXTS[DEPLOY / "compose.yaml"])
+SERVICES = COMPOSE["services"]
+
+
+def ok(*command: object) -> str:
+    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def documents(name: str) -> list[dict]:
+    return list(yaml.safe_load_all(TEXTS[DEPLOY / name]))
+
+
+def pins(text: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", text, re.MULTILINE))
+
+
+def test_dockerfile_pleases_the_linter():
+    ok(BIN / "hadolint", DEPLOY / "Dockerfile")
+
+
+def test_compose_file_fits_its_schema():
+    ok(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml")
+
+
+@pytest.mark.parametrize("name", ["lead-list.yaml", "dagster-instance.yaml"])
+def test_manifests_fit_the_schemas_of_kubernetes(name: str):
+    ok(BIN / "kubernetes-validate", "--strict", DEPLOY / "kubernetes" / name)
+
+
+def test_every_setting_that_is_named_exists():
+    known = {variable_name(field) for field in Settings.model_fields} | {"HUNTER_ENV_FILE"}
+    named = {name for text in TEXTS.values() for name in re.findall(r"HUNTER_[A-Z_]*[A-Z]", text)}
+    assert named
+    assert named <= known
+
+
+def test_every_command_that_is_named_exists():
+    container = documents("kubernetes/lead-list.yaml")[0]["spec"]["template"]["spec"]["containers"][0]
+    commands = [container["command"], *(service["command"] for service in SERVICES.values() if "command" in service)]
+    said = re.findall(r"`hunter ([a-z ]+)`", "\n".join(TEXTS.values()))
+    # The program with its sub-commands: what stands before the first option.
+    chosen = {tuple(takewhile(lambda part: not part.startswith("-"), command)) for command in commands}
+    chosen |= {("hunter", *words.split()) for words in said}
+    assert ("hunter", "web") in chosen
+    for program, *words in sorted(chosen):
+        help_text = ok(BIN / program, *words, "--help")
+        options = {
+            part
+            for command in commands
+            if command[: len(words) + 1] == [program, *words]
+            for part in command
+            if part.startswith("--")
+        }
+        assert all(option in help_text for option in options)
+
+
+def test_the_image_installs_the_versions_that_are_tested():
+    image = pins(TEXTS[DEPLOY / "requirements.lock"])
+    tested = pins((ROOT / "requirements.lock").read_text("utf-8"))
+    names = {name for name, _ in image}
+    assert "dagster" in names
+    assert "pytest" not in names
+    assert image <= tested
+
+
+def test_images_are_pinned_to_this_version():
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    assert version is not None
+    own = {found for text in TEXTS.values() for found in re.findall(r"\bhunter:(\d[\w.]*)", text)}
+    own.add(yaml.safe_load(TEXTS[DEPLOY / "helm/values.yaml"])["dagsterWebserver"]["image"]["tag"])
+    assert own == {version[1]}
+    bases = re.findall(r"^FROM (\S+)", TEXTS[DEPLOY / "Dockerfile"], re.MULTILINE)
+    for image in (*bases, SERVICES["postgres"]["image"]):
+        assert re.search(r":\d+\.\d+", image), image
+
+
+def test_no_container_runs_as_root_or_writes_to_its_root():
+    assert re.findall(r"^USER (\S+)", TEXTS[DEPLOY / "Dockerfile"], re.MULTILINE) == ["10001:10001"]
+    for name, service in SERVICES.items():
+        assert name == "postgres" or (service["read_only"] and service["cap_drop"] == ["ALL"]), name
+    pod = documents("kubernetes/lead-list.yaml")[0]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_nothing_but_this_machine_reaches_the_containers_and_nothing_the_database():
+    assert "ports" not in SERVICES["postgres"]
+    published = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert len(published) == 2
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_instance_on_kubernetes_is_the_usual_one_with_the_run_launcher():
+    instance = yaml.safe_load(documents("kubernetes/dagster-instance.yaml")[0]["data"]["dagster.yaml"])
+    launcher, logs = instance.pop("run_launcher"), instance.pop("compute_logs")
+    assert instance == yaml.safe_load((ROOT / "dagster.yaml").read_text("utf-8"))
+    taken = process_config(resolve_to_config_type(K8sRunLauncher.config_type()), launcher["config"])
+    assert taken.success, taken.errors
+    assert logs["class"] == "NoOpComputeLogManager"
+    values = yaml.safe_load(TEXTS[DEPLOY / "helm/values.yaml"])["global"]
+    assert values["dagsterInstanceConfigMap"] == launcher["config"]["instance_config_map"]
+    assert values["dagsterHome"] == launcher["config"]["dagster_home"]
+    assert values["serviceAccountName"] == launcher["config"]["service_account_name"]
+
+
+def exposed() -> set[str]:
+    """Names that /metrics can show: those of requests as samples, those of the database as its source names them."""
+    metrics = health.Metrics(create_engine("postgresql+psycopg2://nobody@127.0.0.1:1/none"))
+    metrics.requests.labels("GET", "/", "200").inc()
+    metrics.seconds.labels("/").observe(0.1)
+    registry: CollectorRegistry = metrics.registry
+    families: list[Metric] = list(registry.collect())
+    names = {sample.name for family in families for sample in family.samples}
+    return names | set(re.findall(r'"(hunter_[a-z_]+)"', Path(health.__file__).read_text("utf-8")))
+
+
+RULES = [rule for group in documents("prometheus/alerts.yaml")[0]["groups"] for rule in group["rules"]]
+
+
+def test_every_metric_of_dashboard_and_alerts_is_exposed():
+    dashboard = json.loads(TEXTS[DEPLOY / "grafana/dashboard.json"])
+    questions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    questions += [rule["expr"] for rule in RULES]
+    named = {name for question in questions for name in re.findall(r"hunter_[a-z_]+", question)}
+    assert "hunter_open_failures" in named
+    assert named <= exposed()
+
+
+def test_every_alert_says_what_to_do():
+    for rule in RULES:
+        assert rule["annotations"]["summary"], rule["alert"]
+        assert len(rule["annotations"]["runbook"]) > 60, rule["alert"]
+        assert rule["labels"]["severity"] in {"critical", "warning"}
