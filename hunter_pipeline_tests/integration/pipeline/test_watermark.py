@@ -27,7 +27,7 @@ def test_a_partial_range_on_a_fresh_database_leaves_the_rest_to_the_next_sync(pi
     assert watermark(pipeline) is None
     assert catch_up(pipeline) == EVERYTHING
     pipeline.sync(catch_up(pipeline), upto="fetch")
-    assert len(pipeline.rows("SELECT DISTINCT referral_id FROM partner_center_referrals_raw")) == 54
+    assert len(pipeline.rows("SELECT DISTINCT referral_id FROM partner_center_referrals_raw")) == 58
 
 
 def test_a_range_of_some_days_after_an_outage_does_not_hide_the_days_between(pipeline: Pipeline):

@@ -181,8 +181,11 @@ def test_an_unknown_referral_or_path_is_not_found(five: Client) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "itemNotFound")
 
 
-def test_writing_is_not_offered(five: Client) -> None:
-    assert five.session.patch(f"{five.sandbox.base_url}{LIST}/r01", json=[]).status_code == 405
+def test_creating_replacing_and_deleting_are_not_offered(five: Client) -> None:
+    assert five.session.post(f"{five.sandbox.base_url}{LIST}", json={}).status_code == 405
+    assert five.session.put(f"{five.sandbox.base_url}{LIST}/r01", json={}).status_code == 405
+    assert five.session.delete(f"{five.sandbox.base_url}{LIST}/r01").status_code == 405
+    assert five.session.patch(f"{five.sandbox.base_url}{LIST}/r01", json=[]).status_code == 400
 
 
 def test_answers_carry_a_request_id_and_give_the_callers_back(five: Client) -> None:
