@@ -31,7 +31,7 @@ def synced_template(
         with Sandbox(directory=folder / "sandbox") as running, pytest.MonkeyPatch.context() as monkeypatch:
             for variable, value in running.environment.items():
                 monkeypatch.setenv(variable, value)
-            monkeypatch.setenv("HUNTER_DNS_TIMEOUT", "0.6")
+            monkeypatch.setenv("HUNTER_DNS_TIMEOUT", "1.5")
             monkeypatch.setenv("HUNTER_DNS_ATTEMPTS", "1")
             Pipeline(engine, folder, now=datetime.now(UTC) - SYNCED_AGO).sync()
         engine.dispose()

@@ -252,7 +252,10 @@ def test_many_clicks_at_once_start_one_run(make_test_app: Callable[..., FastAPI]
 def test_a_run_that_was_canceled_is_a_failed_sync(make_test_app: Callable[..., FastAPI]):
     with serving(StubDagster("CANCELED").app) as address:
         client = TestClient(make_test_app(dagster_url=address), base_url="http://localhost")
-        body = client.post("/api/referrals/sync", params={"wait": 30}).json()
+        # The queue cancels a sync right away when another began first.
+        refused = client.post("/api/referrals/sync", params={"wait": 30})
+        assert refused.status_code == 409
+        body = client.get(f"/api/referrals/sync/{refused.json()['run_id']}").json()
     assert (body["status"], body["errors"]) == ("failed", ["the run was canceled in Dagster"])
 
 
