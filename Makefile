@@ -20,7 +20,7 @@ dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
 test: $(INSTALLED) browser ## Run every test
 	$(BIN)/pytest -n 2 --dist loadgroup -q $(TESTS)
 
-test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs Debian's faketime)
+test-days: $(INSTALLED) ## Run unit tests that read dates under other clocks (needs Debian's faketime)
 	@PYTEST=$(BIN)/pytest .ci/days
 
 check: $(INSTALLED) ## Load the definitions as Dagster does, and check them
