@@ -81,8 +81,6 @@ def _attachment(name: str) -> dict[str, str]:
 def _csv(services: Services, wanted: QueueFilter, sort: str) -> Iterator[str]:
     def pieces() -> Iterator[str]:
         with services.engine.connect() as connection:
-            # Excel takes a file without the mark for one in the machine's old code page.
-            yield "\N{ZERO WIDTH NO-BREAK SPACE}"
             yield from write_csv(iter_queue(connection, wanted, services.clock(), sort), COLUMNS)
 
     started = pieces()
