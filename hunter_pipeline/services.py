@@ -30,6 +30,7 @@ from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.signals import Scan
 from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.scan.dns import DnsSettings
+from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.scan.scan import scan as scan_now
 from hunter_pipeline.scan.tenant import TenantDiscovery, discover_tenant
@@ -165,9 +166,10 @@ def make_scan(settings: Settings) -> Scan:
 def make_rules(settings: Settings, path: Path | None = None) -> Rules:
     """The scoring rules of `path`, else of the file that is set, else the packaged ones.
 
-    :raises RulesError: the file is missing or wrong; file, line and fix are named.
+    :raises RulesError: the file is missing or wrong, or knows other providers than the catalogue of the scan; file,
+        line and fix are named.
     """
-    return load_rules(path or settings.scoring_rules)
+    return load_rules(path or settings.scoring_rules, catalogue().names)
 
 
 def make_registration_lookup(settings: Settings, bootstrap: Path | None = None) -> RegistrationLookup:

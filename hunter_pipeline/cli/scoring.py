@@ -20,6 +20,8 @@ from hunter_pipeline.cli.show import SEGMENT_STYLES
 from hunter_pipeline.pipeline.scores import rules_version
 from hunter_pipeline.readers.explanation import Explanation, explain_score
 from hunter_pipeline.readers.rules_preview import preview_rules
+from hunter_pipeline.scan.providers import catalogue
+from hunter_pipeline.scoring.facts import NUMBER_FACTS, WORD_FACTS
 from hunter_pipeline.scoring.preview import Change, Mover, Preview
 from hunter_pipeline.scoring.rules import Rules, RulesError, load_rules
 from hunter_pipeline.scoring.score import Score
@@ -89,7 +91,7 @@ def check(
     path = file or ready().scoring_rules
     name = str(path) if path is not None else "the packaged rules"
     try:
-        rules = load_rules(path)
+        rules = load_rules(path, catalogue().names)
     except RulesError as error:
         if as_json:
             problems = [asdict(problem) for problem in error.problems]
@@ -123,7 +125,7 @@ def preview(
     twenty biggest movers with the rules that move them.
     """
     settings = ready()
-    rules = load_rules(file)
+    rules = make_rules(settings, file)
     found = preview_rules(
         open_database(settings),
         rules,
@@ -241,15 +243,12 @@ def _fact_rows(explanation: Explanation) -> list[tuple[str, str]]:
     facts = explanation.facts
     rows: list[tuple[str, str]] = []
     if facts.get("has_signals"):
-        includes = facts.get("spf_includes")
         policy = facts.get("dmarc_policy")
-        rows += [
-            ("Provider (by DNS)", facts["provider"]),
-            ("MX", _fact("mx", facts["mx"], explanation)),
-            ("SPF", _fact("spf", facts["spf"], explanation) + (f", includes: {includes}" if includes else "")),
-            ("DKIM", _fact("dkim", facts["dkim"], explanation)),
-            ("DMARC", _fact("dmarc", facts["dmarc"], explanation) + (f", policy {policy}" if policy else "")),
-        ]
+        rows.append(("Provider (by DNS)", facts["provider"]))
+        for each in WORD_FACTS:
+            more = f", policy {policy}" if each.name == "dmarc" and policy else ""
+            rows.append((each.fact.title, _fact(each.name, facts.get(each.name) or "unknown", explanation) + more))
+        rows += [(each.fact.title, str(facts[each.name])) for each in NUMBER_FACTS if facts.get(each.name) is not None]
     rows.append(("Scanned", f"{explanation.scanned_at:%Y-%m-%d %H:%M} UTC" if explanation.scanned_at else "never"))
     rows.append(("Declared Azure tenant", "yes" if facts.get("azure_tenant") else "no"))
     rows.append(("Open referrals", ", ".join(facts.get("open_types", [])) or "none whose type is known"))

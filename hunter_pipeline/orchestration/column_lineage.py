@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from hunter_pipeline.pipeline.scores import FOUND_BY_SCAN
+from hunter_pipeline.store.tables import domain_signals
+
 RAW = "partner_center_referrals_raw"
 DOMAINS = "normalized_domains"
 TRACKED = "partner_center_referrals"
@@ -21,12 +24,7 @@ Source = tuple[str, str]
 _PAYLOAD: tuple[Source, ...] = ((RAW, "payload"),)
 _SCORED: tuple[Source, ...] = (
     (SIGNALS, "provider"),
-    (SIGNALS, "mx_state"),
-    (SIGNALS, "spf_state"),
-    (SIGNALS, "spf_includes"),
-    (SIGNALS, "dkim_state"),
-    (SIGNALS, "dmarc_state"),
-    (SIGNALS, "dmarc_policy"),
+    *dict.fromkeys((SIGNALS, field if field in domain_signals.c else "signals") for field in FOUND_BY_SCAN.values()),
     (COMPANIES, "azure_tenant_id"),
     (TRACKED, "referral_type"),
     (TRACKED, "is_open"),

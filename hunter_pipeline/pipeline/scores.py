@@ -17,18 +17,27 @@ from sqlalchemy import Connection, text
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
 from hunter_pipeline.pipeline.queue import Queue
+from hunter_pipeline.scoring.facts import FACTS, ScoreInputs
 from hunter_pipeline.scoring.rules import Rules
-from hunter_pipeline.scoring.score import SCORER_VERSION, Score, ScoreInputs, dmarc_of, score
+from hunter_pipeline.scoring.score import SCORER_VERSION, Score, score
+from hunter_pipeline.store.tables import domain_signals
 
 STAGE = "lead_scores"
 
 AT_ONCE = 20_000
 """Domains that one pass takes: their facts and scores stay in the database."""
 
-FACTS = """
+FOUND_BY_SCAN = {name: field for fact in FACTS for name, field in fact.fields.items()}
+"""Facts of a scan, each with the field of its signals: a column of `domain_signals`, or else a key of their JSON."""
+
+_FOUND = " ".join(
+    f"'{name}', s.{field}," if field in domain_signals.c else f"'{name}', s.signals->'{field}',"
+    for name, field in FOUND_BY_SCAN.items()
+)
+
+READ_FACTS = f"""
 SELECT c.domain,
-    jsonb_build_object('provider', s.provider, 'mx', s.mx_state, 'spf', s.spf_state, 'dkim', s.dkim_state,
-        'dmarc', s.dmarc_state, 'dmarc_policy', s.dmarc_policy, 'spf_includes', s.spf_includes,
+    jsonb_build_object('provider', s.provider, {_FOUND}
         'has_signals', s.domain IS NOT NULL, 'azure_tenant', c.azure_tenant_id IS NOT NULL,
         'open_types', coalesce(r.open_types, '[]'), 'referral_type', r.referral_type) AS inputs
 FROM companies c
@@ -40,7 +49,7 @@ LEFT JOIN (
     FROM partner_center_referrals WHERE domain = ANY(:items) AND referral_type IS NOT NULL GROUP BY domain
 ) r USING (domain)
 WHERE c.domain = ANY(:items) AND (s.domain IS NOT NULL OR c.azure_tenant_id IS NOT NULL)
-"""
+"""  # noqa: S608 - names that are declared in the code
 """The facts of those domains of `:items` that can be scored: with signals, or a declared tenant, which needs none.
 
 The type shown for a domain is that of an open referral before a closed one, co-sell before marketplace before
@@ -50,7 +59,7 @@ solution-provider (which is their alphabetical order).
 FIND_PENDING = f"""
 CREATE TEMPORARY TABLE pending_scores ON COMMIT DROP AS
 SELECT f.domain, f.inputs, md5(f.inputs::text) AS inputs_hash
-FROM ({FACTS}) f LEFT JOIN lead_scores l USING (domain)
+FROM ({READ_FACTS}) f LEFT JOIN lead_scores l USING (domain)
 WHERE l.inputs_hash IS DISTINCT FROM md5(f.inputs::text) OR l.rules_hash <> :rules
 """  # noqa: S608 - a constant of this module
 
@@ -74,6 +83,8 @@ INSERT INTO lead_score_history (domain, cause, old_score, new_score, old_segment
 SELECT p.domain,
     CASE WHEN l.domain IS NULL THEN 'first'
          WHEN l.inputs_hash = p.inputs_hash THEN 'rules'
+         -- no fact is another than before: this release only knows more of them
+         WHEN p.inputs @> l.inputs AND p.inputs->'open_types' = l.inputs->'open_types' THEN 'rules'
          WHEN (l.inputs - 'azure_tenant' - 'open_types' - 'referral_type')
             = (p.inputs - 'azure_tenant' - 'open_types' - 'referral_type') THEN 'referral'
          ELSE 'signals' END,
@@ -125,21 +136,18 @@ def rules_version(rules: Rules, tenant_score: int, cosell_bonus: int) -> str:
 
 
 def score_inputs(facts: Mapping[str, Any]) -> ScoreInputs:
-    """The scorer's inputs from the JSON that `FACTS` builds."""
+    """The scorer's inputs from the JSON that `READ_FACTS` builds.
+
+    A fact that an older release has not stored is not known, nor is one that an older scan has not found.
+    """
+    referrals: dict[str, Any] = {
+        "azure_tenant": facts["azure_tenant"],
+        "open_referral_types": frozenset(facts["open_types"]),
+    }
     if not facts["has_signals"]:
-        return ScoreInputs(
-            has_signals=False, azure_tenant=facts["azure_tenant"], open_referral_types=frozenset(facts["open_types"])
-        )
-    return ScoreInputs(
-        provider=facts["provider"],
-        mx=facts["mx"],
-        spf=facts["spf"],
-        dkim=facts["dkim"],
-        dmarc=dmarc_of(facts["dmarc"], facts["dmarc_policy"]),
-        spf_includes=facts["spf_includes"],
-        azure_tenant=facts["azure_tenant"],
-        open_referral_types=frozenset(facts["open_types"]),
-    )
+        return ScoreInputs(has_signals=False, **referrals)
+    found = {each.name: each.value(facts) for each in FACTS if facts.get(each.name) is not None}
+    return ScoreInputs(provider=facts["provider"], **found, **referrals)
 
 
 def score_leads(context: StageContext, rules: Rules, *, tenant_score: int, cosell_bonus: int) -> StageReport:

@@ -43,7 +43,7 @@ class Explanation:
     :param open_look_ups: the signals that failed look-ups left open, such as `mx` and `dkim`.
     :param kept: the open signals whose last good value still counts, with the time of the scan it is from.
     :param score: the current score; None while the domain is not scored.
-    :param facts: the facts that were scored, as `scores.FACTS` makes them.
+    :param facts: the facts that were scored, as `scores.READ_FACTS` makes them.
     :param history: every change, newest first.
     """
 

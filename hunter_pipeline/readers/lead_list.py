@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.readers.columns import SQL_TYPES
 from hunter_pipeline.readers.lead_columns import COLUMNS, TYPE_BEFORE_SCORING, Lead
-from hunter_pipeline.scoring.rules import CATEGORIES, PROVIDERS, SEGMENTS
+from hunter_pipeline.scan.providers import catalogue
+from hunter_pipeline.scoring.rules import CATEGORIES, SEGMENTS
 from hunter_pipeline.vocabulary import BADGES, NO_TYPE
 
 _SORTABLE = {column.sort.name: column for column in COLUMNS if column.sort}
@@ -34,7 +35,7 @@ CHOICES = {
     "referral_type": (*BADGES, NO_TYPE),
     "segment": SEGMENTS,
     "category": (*CATEGORIES, UNSCORED),
-    "provider": PROVIDERS,
+    "provider": catalogue().names,
     "sort": SORTS,
 }
 """Values that the list takes, by parameter."""

@@ -20,15 +20,15 @@ from hunter_pipeline.scan.mx import Mx
 from hunter_pipeline.scan.reply import Replies
 from hunter_pipeline.suffixes import PublicSuffixes
 
-Provider = Literal["M365", "Google", "Yandex", "Zoho", "Amazon", "SendGrid", "Mailgun", "Hosting", "Local", "Unknown"]
 Confidence = Literal["high", "medium", "low", "none"]
-MailboxName = Literal["M365", "Google", "Yandex", "Zoho", "Amazon"]
-RelayName = Literal["SendGrid", "Mailgun"]
 Kind = Literal["mailbox", "relay", "gateway", "hoster", "no_mailbox"]
 
 T = TypeVar("T")
 
 CATALOGUE_PATH: Final = Path(__file__).with_name("providers.yaml")
+
+DECIDED_HERE: Final = ("Hosting", "Local", "Unknown")
+"""What a decision may say besides the names of the catalogue's mailboxes and relays."""
 
 _Suffix = Annotated[str, StringConstraints(pattern=r"^(?:[a-z0-9_*-]+\.)+[a-z0-9-]+$")]
 _Selector = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]+$")]
@@ -63,8 +63,8 @@ class _NoMailbox(_Strict):
 
 
 class _File(_Strict):
-    mailboxes: dict[MailboxName, _Service]
-    relays: dict[RelayName, _Service]
+    mailboxes: dict[_Name, _Service]
+    relays: dict[_Name, _Service]
     gateways: dict[_Name, list[_Suffix]]
     hosters: dict[_Name, list[_Suffix]]
     no_mailbox: dict[_Name, _NoMailbox]
@@ -111,7 +111,10 @@ class Suffixes(dict[str, T]):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The evidence rules, ready to be matched. Suffix maps go from suffix to what it stands for."""
+    """The evidence rules, ready to be matched. Suffix maps go from suffix to what it stands for.
+
+    ``names`` are all the providers that a decision can name, in the order of the file.
+    """
 
     mx: Suffixes[MxEntry]
     spf: Suffixes[str]
@@ -120,6 +123,7 @@ class Catalogue:
     verification: Mapping[str, str]
     selectors: Mapping[str, tuple[str, ...]]
     mailbox_names: frozenset[str]
+    names: tuple[str, ...]
     generic_selectors: tuple[str, ...]
 
     def match_mx(self, host: str) -> MxEntry | None:
@@ -135,12 +139,14 @@ class Catalogue:
 class Decision:
     """Whose mail service it is.
 
-    ``gateway`` is the filter in front, if any. ``evidence`` says in words what was seen, the deciding first.
-    ``local_hoster`` names the hoster when ``provider`` is Hosting. ``open`` is True when a failed look-up could have
-    changed the decision.
+    :param provider: one of ``Catalogue.names``.
+    :param gateway: the filter in front, if any.
+    :param evidence: what was seen, in words, the deciding first.
+    :param local_hoster: the hoster, when the provider is Hosting.
+    :param open: a failed look-up could have changed the decision.
     """
 
-    provider: Provider
+    provider: str
     confidence: Confidence = "none"
     gateway: str | None = None
     evidence: tuple[str, ...] = ()
@@ -152,8 +158,8 @@ class Decision:
 def load_catalogue(path: Path = CATALOGUE_PATH) -> Catalogue:
     """Read and validate the catalogue.
 
-    Raises ``CatalogueError`` for a file that is not YAML, an unknown key or provider, a malformed suffix, and a
-    suffix that stands twice.
+    Raises ``CatalogueError`` for a file that is not YAML, an unknown key, a malformed suffix, and a suffix or a name
+    that stands twice.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - derived from SafeLoader
@@ -164,6 +170,10 @@ def load_catalogue(path: Path = CATALOGUE_PATH) -> Catalogue:
         places = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise CatalogueError(f"{path}: {places}") from error
     services: dict[str, _Service] = dict([*file.mailboxes.items(), *file.relays.items()])
+    names = (*file.mailboxes, *file.relays, *DECIDED_HERE)
+    if twice := {name for name in names if names.count(name) > 1}:
+        meaning = f"{' and '.join(DECIDED_HERE)} have a meaning of their own"
+        raise CatalogueError(f"{path}: {', '.join(sorted(twice))} stands twice; rename one ({meaning})")
     mx = [
         (suffix, MxEntry("mailbox" if name in file.mailboxes else "relay", name, suffix, host.size, host.note))
         for name, service in services.items()
@@ -195,6 +205,7 @@ def load_catalogue(path: Path = CATALOGUE_PATH) -> Catalogue:
         ),
         selectors={name: tuple(each.selectors) for name, each in services.items()},
         mailbox_names=frozenset(file.mailboxes),
+        names=names,
         generic_selectors=tuple(file.generic_selectors),
     )
 
@@ -226,7 +237,7 @@ def decide_provider(
         names = {entry.name for entry in found["mailbox"]}
         evidence.sort(key=lambda line: not line.endswith(_describe(found["mailbox"][0])))
         confidence: Confidence = "high" if len(names) == 1 else "medium"
-        return Decision(_provider(found["mailbox"][0].name), confidence, gateway, tuple(evidence), tenant_size=size)
+        return Decision(found["mailbox"][0].name, confidence, gateway, tuple(evidence), tenant_size=size)
 
     own = [host for host in mx.hosts if registrable(host) == registrable(domain)]
     unlisted = [host for host, entry in entries if entry is None and host not in own]
@@ -236,16 +247,16 @@ def decide_provider(
         if len(strong) == 1:
             name = strong.pop()
             confidence = "high" if len(hints.strong) > 1 or name in hints.spf else "medium"
-            return Decision(_provider(name), confidence, gateway, (*hints.strong, *hints.spf_lines(), *evidence))
+            return Decision(name, confidence, gateway, (*hints.strong, *hints.spf_lines(), *evidence))
         told = found["hoster"] or found["relay"] or _same_brand(unlisted, name_servers)
         if not strong and not own and (gateway or not told) and len(hints.spf) == 1:
-            return Decision(_provider(hints.spf[0]), "low", gateway, (*hints.spf_lines(), *evidence), open=hints.open)
+            return Decision(hints.spf[0], "low", gateway, (*hints.spf_lines(), *evidence), open=hints.open)
     evidence += [*hints.strong, *hints.spf_lines(), *hints.verified]
     if found["hoster"]:
         name = found["hoster"][0].name
         return Decision("Hosting", "high", gateway, tuple(evidence), local_hoster=name)
     if found["relay"]:
-        return Decision(_provider(found["relay"][0].name), "medium", gateway, tuple(evidence))
+        return Decision(found["relay"][0].name, "medium", gateway, tuple(evidence))
     if own:
         lines = (f"mx {own[0]}: in the company's own domain", *evidence)
         return Decision("Local", "medium", gateway, lines, open=bool(gateway) and hints.open)
@@ -336,19 +347,6 @@ def _describe(entry: MxEntry) -> str:
 def _same_brand(hosts: Sequence[str], name_servers: Sequence[str]) -> tuple[str, str] | None:
     brands = {registrable(server) for server in name_servers}
     return next(((host, registrable(host)) for host in hosts if registrable(host) in brands), None)
-
-
-def _provider(name: str) -> Provider:
-    names: dict[str, Provider] = {
-        "M365": "M365",
-        "Google": "Google",
-        "Yandex": "Yandex",
-        "Zoho": "Zoho",
-        "Amazon": "Amazon",
-        "SendGrid": "SendGrid",
-        "Mailgun": "Mailgun",
-    }
-    return names[name]
 
 
 def _unique(path: Path, heading: str, items: Iterable[tuple[str, T]]) -> Suffixes[T]:

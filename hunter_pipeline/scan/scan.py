@@ -38,7 +38,7 @@ class Signals:
     ``warnings`` are sentences that begin with the signal's name.
     """
 
-    provider: providers.Provider
+    provider: str
     gateway: str | None
     confidence: providers.Confidence
     evidence: tuple[str, ...]

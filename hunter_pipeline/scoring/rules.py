@@ -31,10 +31,13 @@ from hunter_pipeline.scoring.document import (
     word,
     words,
 )
+from hunter_pipeline.scoring.facts import NUMBER_FACTS, WORD_FACTS
 
 __all__ = ["Condition", "PointRule", "Problem", "Row", "Rules", "RulesError", "first_match", "holds", "load_rules"]
 
-PROVIDERS = ("M365", "Google", "Yandex", "Zoho", "Amazon", "SendGrid", "Mailgun", "Hosting", "Local", "Unknown")
+TENANT_PROVIDER = "M365"
+"""What a customer with a declared Azure tenant counts as, whatever the scan says."""
+
 SEGMENTS = ("Existing", "Migration", "Cold", "Skip")
 COMMERCIAL_SEGMENTS = ("GREENFIELD", "COMPETITIVE", "WEAK_PARTNER", "RENEWAL", "LOW_INTENT", "NO_GO")
 COMMERCIAL_HEATS = ("HIGH", "MEDIUM", "LOW")  # best first
@@ -43,27 +46,21 @@ CATEGORIES = ("P1", "P2", "P3", "P4", "P5", "P6")  # best first
 SCORES = range(101)
 PRIORITIES = range(1, 8)
 
-# The states that a rule may name. "unknown" is missing on purpose: what could not be looked up gives no points.
-SIGNAL_STATES: Mapping[str, tuple[str, ...]] = {
-    "spf": ("ok", "none", "permerror"),
-    "dkim": ("found", "none", "revoked", "unknown_selector"),
-    "dmarc": ("reject", "quarantine", "none", "missing", "invalid"),
-}
+# The words of a condition; those of a provider come from the file. What could not be looked up has none: no points.
 _WORD_CONDITIONS: Mapping[str, tuple[str, ...]] = {
-    "mx": ("none", "null"),
-    "provider": PROVIDERS,
     "segment": SEGMENTS,
     "commercial_segment": COMMERCIAL_SEGMENTS,
     "commercial_heat": COMMERCIAL_HEATS,
     "technical_heat": TECHNICAL_HEATS,
-    **SIGNAL_STATES,
+    **{each.name: each.fact.fails or each.words for each in WORD_FACTS},
 }
+_NUMBER_CONDITIONS: Mapping[str, str] = {f"{each.name}_over": each.name for each in NUMBER_FACTS}
 _RESERVED_NAMES = {
     *("base", "provider", "clamp", "azure_tenant", "co_sell", "cap", "best_category"),
-    *("mx_unknown", "spf_unknown", "dkim_unknown", "dmarc_unknown"),
+    *(f"{each.name}_unknown" for each in WORD_FACTS),
 }
 _POINT_LIMIT = 100
-_INCLUDES_LIMIT = 10_000
+_NUMBER_LIMIT = 10_000
 
 Condition = tuple[tuple[str, frozenset[str] | frozenset[bool] | range], ...]
 """Names of facts, each with the values it may have. All must hold; an empty condition always holds."""
@@ -120,32 +117,38 @@ def first_match(rows: Sequence[Row], facts: Mapping[str, Any]) -> int | None:
     return next((index for index, row in enumerate(rows) if holds(row.when, facts)), None)
 
 
-def load_rules(path: Path | None = None) -> Rules:
-    """Read and check a rules file; None reads the one that the package ships.
+def load_rules(path: Path | None = None, providers: Collection[str] | None = None) -> Rules:
+    """Read and check a rules file.
 
-    Raises RulesError, with one line `file:line: problem; fix` for each fault, when the file cannot be read or parsed,
-    has unknown, repeated or missing keys, wrong types or unknown names, ranges that are upside down, overlap or leave a
-    gap, a row that can never match, or a case that no row covers. Whether a row can match is found by trying every
-    provider with every score from 0 to 100, with and without a declared tenant: all scores count as possible, because
-    the co-sell bonus and the tenant's score are settings.
+    Whether a row can match is found by trying every provider with every score from 0 to 100, with and without a
+    declared tenant: all scores count as possible, because the co-sell bonus and the tenant's score are settings.
+
+    :param path: the file; None: the one that the package ships.
+    :param providers: the providers that a scan can find, each of which the file must know and no other; None: those
+        that the file itself names.
+    :raises RulesError: with one line `file:line: problem; fix` for each fault: the file cannot be read or parsed, has
+        unknown, repeated or missing keys, wrong types or unknown names, ranges that are upside down, overlap or leave a
+        gap, a row that can never match, or a case that no row covers.
     """
     if path is not None:
-        return _read(path)
+        return _read(path, providers)
     with resources.as_file(resources.files("hunter_pipeline.scoring") / "rules.yaml") as packaged:
-        return _read(packaged)
+        return _read(packaged, providers)
 
 
-def _read(path: Path) -> Rules:
+def _read(path: Path, providers: Collection[str] | None) -> Rules:
     problems = Problems(str(path))
     keys = [field.name for field in fields(Rules) if field.name not in _DERIVED] + ["providers"]
     root = mapping(read_document(path, problems), "the file", problems, required=keys)
     problems.raise_if_any()
-    provider_points, provider_labels = _providers(root["providers"], problems)
+    provider_points, provider_labels = _providers(root["providers"], providers, problems)
+    # A row may name a provider whose own entry has a fault: that is one fault, not two.
+    vocabulary = {**_WORD_CONDITIONS, "provider": tuple(provider_labels)}
     tables: dict[str, tuple[tuple[Row, ...], list[yaml.Node]]] = {}
-    for name, key, vocabulary, conditions in _TABLES:
-        tables[name] = _table(root[name], name, key, vocabulary, conditions, problems)
-    hard_fail = _point_rules(root["hard_fail"], "hard_fail", ("mx",), problems)
-    signals = _point_rules(root["signals"], "signals", _SIGNAL_CONDITIONS, problems)
+    for name, key, results, conditions in _TABLES:
+        tables[name] = _table(root[name], name, key, results, conditions, vocabulary, problems)
+    hard_fail = _point_rules(root["hard_fail"], "hard_fail", _HARD_FAIL_CONDITIONS, vocabulary, problems)
+    signals = _point_rules(root["signals"], "signals", _SIGNAL_CONDITIONS, vocabulary, problems)
     _check_hard_fail(root["hard_fail"], hard_fail, problems)
     _check_signals(root["signals"], signals, problems)
     texts = mapping(root["segment_texts"], "segment_texts", problems, required=SEGMENTS, noun="segment")
@@ -172,7 +175,8 @@ def _read(path: Path) -> Rules:
 
 
 _DERIVED = {"hash", "provider_points", "provider_labels", "category_labels"}
-_SIGNAL_CONDITIONS = ("provider", "spf", "dkim", "dmarc", "spf_includes_over")
+_HARD_FAIL_CONDITIONS = tuple(each.name for each in WORD_FACTS if each.fact.fails)
+_SIGNAL_CONDITIONS = ("provider", *(each.name for each in WORD_FACTS if not each.fact.fails), *_NUMBER_CONDITIONS)
 _TABLES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("segments", "segment", SEGMENTS, ("azure_tenant", "provider", "score")),
     ("commercial_segments", "commercial_segment", COMMERCIAL_SEGMENTS, ("segment", "provider", "score")),
@@ -191,7 +195,9 @@ def _plain(value: object) -> object:
     return value.__dict__
 
 
-def _condition(node: yaml.Node, what: str, allowed: Collection[str], problems: Problems) -> Condition:
+def _condition(
+    node: yaml.Node, what: str, allowed: Collection[str], vocabulary: Mapping[str, Collection[str]], problems: Problems
+) -> Condition:
     entries = mapping(node, f"`when` of {what}", problems, optional=allowed, noun="condition")
     if isinstance(node, yaml.MappingNode) and not node.value:
         problems.add(node, f"`when` of {what} has no condition", f"use {' or '.join(allowed)}, or leave `when` out")
@@ -201,25 +207,41 @@ def _condition(node: yaml.Node, what: str, allowed: Collection[str], problems: P
             parts.append((key, score_range(value, "score", problems)))
         elif key == "azure_tenant":
             parts.append((key, frozenset({true_or_false(value, key, problems)})))
-        elif key == "spf_includes_over":
+        elif key in _NUMBER_CONDITIONS:
             more_than = whole_number(value, key, problems, 0, 99)
-            parts.append(("spf_includes", range(more_than + 1, _INCLUDES_LIMIT)))
+            parts.append((_NUMBER_CONDITIONS[key], range(more_than + 1, _NUMBER_LIMIT)))
         else:
-            parts.append((key, words(value, key, problems, _WORD_CONDITIONS[key])))
+            parts.append((key, words(value, key, problems, vocabulary[key])))
     return tuple(parts)
 
 
-def _providers(node: yaml.Node, problems: Problems) -> tuple[dict[str, int], dict[str, str]]:
+def _providers(
+    node: yaml.Node, known: Collection[str] | None, problems: Problems
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Points and label of each provider; one whose entry has a fault keeps its place, so that rows may name it."""
     points, labels = {}, {}
-    for name, value in mapping(node, "providers", problems, required=PROVIDERS, noun="provider").items():
-        entry = mapping(value, f"provider {name}", problems, required=("points", "label"))
+    if known is None:
+        known = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else ()
+    needed = dict.fromkeys((TENANT_PROVIDER, *known))
+    entries = mapping(node, "providers", problems, required=needed, noun="provider")
+    for name in needed:
+        points[name], labels[name] = 0, ""
+        if name not in entries:
+            continue
+        entry = mapping(entries[name], f"provider {name}", problems, required=("points", "label"))
         if len(entry) == 2:
             points[name] = whole_number(entry["points"], f"points of {name}", problems, -_POINT_LIMIT, _POINT_LIMIT)
             labels[name] = line_of_text(entry["label"], f"label of {name}", problems)
     return points, labels
 
 
-def _point_rules(node: yaml.Node, what: str, conditions: Collection[str], problems: Problems) -> tuple[PointRule, ...]:
+def _point_rules(
+    node: yaml.Node,
+    what: str,
+    conditions: Collection[str],
+    vocabulary: Mapping[str, Collection[str]],
+    problems: Problems,
+) -> tuple[PointRule, ...]:
     rules: list[PointRule] = []
     keys = ("name", "when", "text") if what == "hard_fail" else ("name", "points", "when", "text")
     for item in sequence(node, what, problems):
@@ -238,7 +260,7 @@ def _point_rules(node: yaml.Node, what: str, conditions: Collection[str], proble
             PointRule(
                 name=name,
                 points=points,
-                when=_condition(entry["when"], name, conditions, problems),
+                when=_condition(entry["when"], name, conditions, vocabulary, problems),
                 text=line_of_text(entry["text"], f"text of {name}", problems),
             )
         )
@@ -259,7 +281,7 @@ def _check_hard_fail(node: yaml.Node, rules: Sequence[PointRule], problems: Prob
 
 
 def _check_signals(node: yaml.Node, rules: Sequence[PointRule], problems: Problems) -> None:
-    for signal, states in SIGNAL_STATES.items():
+    for signal, states in ((each.name, each.words) for each in WORD_FACTS if each.fact.every_word):
         covered = {state for rule in rules if [key for key, _ in rule.when] == [signal] for state in rule.when[0][1]}
         for state in states:
             if state not in covered:
@@ -268,7 +290,13 @@ def _check_signals(node: yaml.Node, rules: Sequence[PointRule], problems: Proble
 
 
 def _table(
-    node: yaml.Node, what: str, key: str, vocabulary: Collection[str], conditions: Collection[str], problems: Problems
+    node: yaml.Node,
+    what: str,
+    key: str,
+    results: Collection[str],
+    conditions: Collection[str],
+    vocabulary: Mapping[str, Collection[str]],
+    problems: Problems,
 ) -> tuple[tuple[Row, ...], list[yaml.Node]]:
     rows: list[Row] = []
     nodes: list[yaml.Node] = []
@@ -276,8 +304,10 @@ def _table(
     for item in sequence(node, what, problems):
         entry = mapping(item, f"a row of {what}", problems, required=required, optional=("when",))
         if key in entry:
-            result = word(entry[key], key, problems, vocabulary)
-            when = _condition(entry["when"], f"{key} {result}", conditions, problems) if "when" in entry else ()
+            result = word(entry[key], key, problems, results)
+            when: Condition = ()
+            if "when" in entry:
+                when = _condition(entry["when"], f"{key} {result}", conditions, vocabulary, problems)
             rows.append(Row(result, when))
             nodes.append(item)
     return tuple(rows), nodes
@@ -364,16 +394,16 @@ def _check_tables(
             pick("categories", rules.categories, dict(zip(keys, (technical, heat, commercial), strict=True)))
 
     tenant_segments = set()
-    for provider, score in product(PROVIDERS, SCORES):
-        # A declared tenant counts as M365, so no other provider is ever seen with one.
-        for tenant in (False, True) if provider == "M365" else (False,):
+    for provider, score in product(rules.provider_points, SCORES):
+        # No other provider is ever seen with a declared tenant.
+        for tenant in (False, True) if provider == TENANT_PROVIDER else (False,):
             facts = {"provider": provider, "azure_tenant": tenant, "score": score}
             segment = pick("segments", rules.segments, facts)
             if tenant:
                 tenant_segments.add(segment)
             if segment:
                 follow(segment, provider, score)
-    for provider in PROVIDERS:
+    for provider in rules.provider_points:
         follow("Skip", provider, 0)  # a hard fail
     for table, case in gaps.items():
         problems.add(root[table], f"no row of {table} covers {case}", "end the list with a row that has no `when`")

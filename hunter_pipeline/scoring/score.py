@@ -1,50 +1,30 @@
 """The scorer: facts about one domain and the rules in, a score that explains itself out.
 
-Here: `score`, a pure function, and its values. Not here: numbers and words (`rules.yaml`), where the facts come from
-(the scan and the referrals), and storing. Referrals that are closed, and the question whether a domain is due, are the
-caller's business.
+Here: `score`, a pure function, and its values. Not here: numbers and words (`rules.yaml`), the facts (`facts.py`),
+where they come from (the scan and the referrals), and storing. Referrals that are closed, and the question whether a
+domain is due, are the caller's business.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple
 
-from hunter_pipeline.scoring.rules import CATEGORIES, COMMERCIAL_HEATS, PROVIDERS, PointRule, Rules, first_match, holds
+from hunter_pipeline.scoring.facts import NUMBER_FACTS, WORD_FACTS, ScoreInputs
+from hunter_pipeline.scoring.rules import (
+    CATEGORIES,
+    COMMERCIAL_HEATS,
+    TENANT_PROVIDER,
+    PointRule,
+    Rules,
+    first_match,
+    holds,
+)
 
 SCORER_VERSION = "1"
 """Raised when the same inputs and rules give another result than before, so that stored scores are out of date."""
 
 TENANT_REASON = "M365 existing customer (Azure Tenant ID)"
-
-MxState = Literal["present", "none", "null", "unknown"]
-SpfState = Literal["ok", "none", "permerror", "unknown"]
-DkimState = Literal["found", "none", "revoked", "unknown_selector", "unknown"]
-DmarcState = Literal["reject", "quarantine", "none", "missing", "invalid", "unknown"]
-
-
-@dataclass(frozen=True)
-class ScoreInputs:
-    """What is known about one domain. Equal facts make equal inputs, whatever the domain.
-
-    provider: one of `rules.PROVIDERS`, from the scan; with a declared tenant it counts as M365 whatever stands here.
-    mx, spf, dkim, dmarc: the scan's states; "unknown" is a look-up that failed, never an absent record. `dmarc` is the
-        effective policy, see `dmarc_of`.
-    spf_includes: number of `include:` terms in the SPF record; None when there is no record or it is not known.
-    has_signals: False when the domain was never scanned; then the five above do not count.
-    azure_tenant: a referral declares the customer's Azure tenant id.
-    open_referral_types: types of the domain's open referrals: co-sell, marketplace, solution-provider.
-    """
-
-    provider: str = "Unknown"
-    mx: MxState = "unknown"
-    spf: SpfState = "unknown"
-    dkim: DkimState = "unknown"
-    dmarc: DmarcState = "unknown"
-    spf_includes: int | None = None
-    has_signals: bool = True
-    azure_tenant: bool = False
-    open_referral_types: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -73,36 +53,17 @@ class Score:
     hard_fail: bool
 
 
-def dmarc_of(state: str, policy: str | None) -> DmarcState:
-    """Return the DMARC fact from a scan's record state (ok, none, invalid, unknown) and effective policy.
-
-    A record that is "ok" but asks for no policy counts as invalid: receivers do no DMARC processing for it
-    (RFC 9989, section 4.10.1). Raises ValueError on a state or policy that is not known.
-    """
-    if state == "ok":
-        if policy in {"reject", "quarantine", "none"}:
-            return cast(DmarcState, policy)
-        if policy is None:
-            return "invalid"
-        raise ValueError(f"unknown DMARC policy {policy!r}; use reject, quarantine, none or None")
-    states: dict[str, DmarcState] = {"none": "missing", "invalid": "invalid", "unknown": "unknown"}
-    if state not in states:
-        raise ValueError(f"unknown DMARC state {state!r}; use ok, none, invalid or unknown")
-    return states[state]
-
-
 def score(inputs: ScoreInputs, rules: Rules, *, tenant_score: int, cosell_bonus: int) -> Score:
     """Score one domain. Equal arguments give equal results, and the same object while it is remembered.
-
-    tenant_score: points of a customer with a declared tenant, 0 to 100.
-    cosell_bonus: points for an open co-sell referral, 0 to 100.
 
     Order: hard fail (no mail is received; not with a declared tenant), sum of the rules, 0 to 100, tenant's score,
     bonus, cap at 100. Segment and score agree. Priority score and the priority model (category, commercial segment and
     heat, technical heat) are the better of those without and with the bonus.
 
-    Raises ValueError on a provider, state or setting outside its range, and when a domain has neither signals nor a
-    declared tenant: it is not scored until it was scanned.
+    :param tenant_score: points of a customer with a declared tenant, 0 to 100.
+    :param cosell_bonus: points for an open co-sell referral, 0 to 100.
+    :raises ValueError: a provider, state or setting is outside its range, or the domain has neither signals nor a
+        declared tenant: it is not scored until it was scanned.
     """
     return _score(inputs, rules, tenant_score, cosell_bonus)
 
@@ -119,7 +80,7 @@ class _Model(NamedTuple):
 # A hundred thousand domains have a few hundred different inputs, so remembering makes a whole pass cheap.
 @lru_cache(maxsize=8192)
 def _score(inputs: ScoreInputs, rules: Rules, tenant_score: int, cosell_bonus: int) -> Score:
-    _check(inputs, tenant_score, cosell_bonus)
+    _check(inputs, rules, tenant_score, cosell_bonus)
     facts = _facts(inputs)
     no_mail = next((rule for rule in rules.hard_fail if holds(rule.when, facts)), None)
     if no_mail and not inputs.azure_tenant:
@@ -186,14 +147,9 @@ def _result(
     )
 
 
-def _check(inputs: ScoreInputs, tenant_score: int, cosell_bonus: int) -> None:
-    allowed: dict[str, tuple[str, ...]] = {
-        "provider": PROVIDERS,
-        "mx": get_args(MxState),
-        "spf": get_args(SpfState),
-        "dkim": get_args(DkimState),
-        "dmarc": get_args(DmarcState),
-    }
+def _check(inputs: ScoreInputs, rules: Rules, tenant_score: int, cosell_bonus: int) -> None:
+    allowed = {"provider": tuple(rules.provider_points)}
+    allowed |= {each.name: (*each.words, "unknown") for each in WORD_FACTS}
     for name, values in allowed.items():
         value = getattr(inputs, name)
         if value not in values:
@@ -208,13 +164,10 @@ def _check(inputs: ScoreInputs, tenant_score: int, cosell_bonus: int) -> None:
 def _facts(inputs: ScoreInputs) -> dict[str, Any]:
     seen = inputs.has_signals
     return {
-        "provider": "M365" if inputs.azure_tenant else inputs.provider,
+        "provider": TENANT_PROVIDER if inputs.azure_tenant else inputs.provider,
         "azure_tenant": inputs.azure_tenant,
-        "mx": inputs.mx if seen else "unknown",
-        "spf": inputs.spf if seen else "unknown",
-        "dkim": inputs.dkim if seen else "unknown",
-        "dmarc": inputs.dmarc if seen else "unknown",
-        "spf_includes": inputs.spf_includes if seen and inputs.spf_includes is not None else 0,
+        **{each.name: getattr(inputs, each.name) if seen else "unknown" for each in WORD_FACTS},
+        **{each.name: (getattr(inputs, each.name) or 0) if seen else 0 for each in NUMBER_FACTS},
     }
 
 
@@ -228,7 +181,7 @@ def _rule_parts(facts: Mapping[str, Any], scanned: bool, rules: Rules) -> list[P
     return parts
 
 
-_TITLES = {"mx": "MX", "spf": "SPF", "dkim": "DKIM", "dmarc": "DMARC"}
+_TITLES = {each.name: each.fact.title for each in WORD_FACTS}
 
 
 def _open(facts: Mapping[str, Any], name: str) -> bool:

@@ -71,7 +71,8 @@ def test_score_prints_parts_that_add_up_facts_and_history(hunter: CommandLine, w
     assert "+50 Provider: Google Workspace provider" in lines
     start, end = lines.index("Points Why Rule"), lines.index("45 the score")
     assert sum(int(line.split()[0]) for line in lines[start + 1 : end]) == 45
-    assert "SPF ok, includes: 1" in lines
+    assert "SPF ok" in lines
+    assert "SPF includes 1" in lines
     assert "Declared Azure tenant no" in lines
     assert any("45 Cold P5 first scored" in line for line in lines)
     assert "next sync" not in ended.out
@@ -99,7 +100,7 @@ def test_score_names_look_ups_that_failed(hunter: CommandLine, world: DomainWorl
 def test_score_names_values_that_are_kept_from_an_earlier_scan(hunter: CommandLine, world: DomainWorld):
     world.execute("UPDATE domain_signals SET kept = '{\"spf\": \"2026-11-20T08:00:00+00:00\"}' WHERE domain = 'g.com'")
     lines = squeezed(hunter("score", "g.com").out)
-    assert "SPF ok (the last look-up failed; this is from the scan of 2026-11-20T08:00), includes: 1" in lines
+    assert "SPF ok (the last look-up failed; this is from the scan of 2026-11-20T08:00)" in lines
 
 
 def test_score_of_an_unknown_domain_fails_and_says_what_to_do(hunter: CommandLine, world: DomainWorld):

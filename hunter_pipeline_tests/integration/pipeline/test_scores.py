@@ -165,6 +165,21 @@ def test_the_history_names_the_cause_and_the_run_of_every_change(world: DomainWo
     ]
 
 
+def test_a_fact_that_only_this_release_knows_is_no_new_signal(world: DomainWorld, tmp_path: Path):
+    world.zone |= google("g.com")
+    scanned(world, "g.com")
+    score_all(world)
+    world.execute(
+        "UPDATE lead_scores SET inputs = inputs - 'spf_includes', inputs_hash = md5((inputs - 'spf_includes')::text)"
+    )
+    newer = edited(tmp_path, "{spf: ok, spf_includes_over: 3}", "{spf: ok, spf_includes_over: 0}")
+    preview = preview_rules(world.engine, newer, tenant_score=55, cosell_bonus=15)
+    assert (preview.total, preview.changed) == (1, 0), "what is not stored is not known"
+    score_all(world, newer)
+    changes = world.rows("SELECT cause, old_score, new_score FROM lead_score_history ORDER BY id")
+    assert changes == [("first", None, 45), ("rules", 45, 40)]
+
+
 def test_a_change_that_leaves_the_score_writes_no_history(world: DomainWorld):
     world.zone |= google("g.com")
     scanned(world, "g.com")

@@ -195,7 +195,8 @@ CATALOGUE = CATALOGUE_PATH.read_text(encoding="utf-8")
     ("old", "new", "message"),
     [
         ("selectors: [zmail, zoho, zoho1]", "selektors: [zmail]", "mailboxes.Zoho.selektors: Extra inputs"),
-        ("  Zoho:\n", "  Zohoo:\n", "mailboxes.Zohoo"),
+        ("  SendGrid:\n", "  Zoho:\n", "Zoho stands twice; rename one"),
+        ("  Zoho:\n", "  Local:\n", "Local stands twice; rename one .Hosting and Local and Unknown have a meaning"),
         ("Fortinet: [fortimailcloud.com]", "Fortinet: [iphmx.com]", "mx: iphmx.com stands twice; keep one"),
         ("  Aruba: [aruba.it]", "  Aruba: [aruba.it]\n  Aruba: [x.it]", "Aruba stands twice"),
         ("Aruba: [aruba.it]", "Aruba: [ARUBA.it]", "hosters.Aruba.0"),

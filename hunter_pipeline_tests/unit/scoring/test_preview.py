@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from hunter_pipeline.scoring import rules as rules_module
+from hunter_pipeline.scoring.facts import ScoreInputs
 from hunter_pipeline.scoring.preview import Change, compare
 from hunter_pipeline.scoring.rules import Rules, load_rules
-from hunter_pipeline.scoring.score import Score, ScoreInputs, score
+from hunter_pipeline.scoring.score import Score, score
 
 RULES = load_rules()
 PACKAGED = Path(rules_module.__file__).with_name("rules.yaml")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scoring import rules as rules_module
 from hunter_pipeline.scoring.rules import RulesError, load_rules
 
@@ -18,7 +19,7 @@ PACKAGED = Path(rules_module.__file__).with_name("rules.yaml").read_text(encodin
 def load(folder: Path, text: str | bytes) -> rules_module.Rules:
     file = folder / "rules.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return load_rules(file)
+    return load_rules(file, catalogue().names)
 
 
 def faults(folder: Path, text: str | bytes) -> list[str]:
@@ -39,7 +40,7 @@ def edited(old: str, new: str) -> tuple[str, int]:
 def test_the_packaged_rules_are_valid():
     rules = load_rules()
     assert re.fullmatch("[0-9a-f]{64}", rules.hash)
-    assert set(rules.provider_points) == set(rules_module.PROVIDERS)
+    assert set(rules.provider_points) == set(catalogue().names)
 
 
 def test_comments_layout_and_the_order_of_keys_and_words_do_not_change_the_hash(tmp_path: Path):

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from hunter_pipeline.scoring.rules import PROVIDERS, Rules, load_rules
-from hunter_pipeline.scoring.score import Part, Score, ScoreInputs, score
+from hunter_pipeline.scoring.facts import ScoreInputs
+from hunter_pipeline.scoring.rules import Rules, load_rules
+from hunter_pipeline.scoring.score import Part, Score, score
 
 RULES = load_rules()
 CO_SELL = frozenset({"co-sell"})
@@ -126,7 +127,7 @@ def test_a_sum_below_zero_is_raised_by_a_part_of_its_own():
         ("null", "null_mx", "Null MX: the domain declares that it receives no e-mail"),
     ],
 )
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", list(RULES.provider_points))
 def test_a_domain_known_to_take_no_mail_fails_hard_and_gets_no_bonus(mx: str, rule: str, reason: str, provider: str):
     result = scored(provider=provider, mx=mx, spf="ok", dkim="found", dmarc="reject", open_referral_types=CO_SELL)
     assert result == Score(

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from hunter_pipeline.scoring.facts import ScoreInputs, dmarc_of
 from hunter_pipeline.scoring.rules import load_rules
-from hunter_pipeline.scoring.score import Score, ScoreInputs, dmarc_of, score
+from hunter_pipeline.scoring.score import Score, score
 
 RULES = load_rules()
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hunter_pipeline.scoring.rules import CATEGORIES, COMMERCIAL_HEATS, PROVIDERS, load_rules
-from hunter_pipeline.scoring.score import DkimState, DmarcState, MxState, Score, ScoreInputs, SpfState, score
+from hunter_pipeline.scoring.facts import DkimState, DmarcState, MxState, ScoreInputs, SpfState
+from hunter_pipeline.scoring.rules import CATEGORIES, COMMERCIAL_HEATS, load_rules
+from hunter_pipeline.scoring.score import Score, score
 
 RULES = load_rules()
 TYPES = ("co-sell", "marketplace", "solution-provider")
 
 inputs = st.builds(
     ScoreInputs,
-    provider=st.sampled_from(PROVIDERS),
+    provider=st.sampled_from(list(RULES.provider_points)),
     mx=st.sampled_from(get_args(MxState)),
     spf=st.sampled_from(get_args(SpfState)),
     dkim=st.sampled_from(get_args(DkimState)),
@@ -57,7 +58,7 @@ def test_a_co_sell_referral_never_makes_a_lead_worse(facts: ScoreInputs, tenant_
 EVERY_SIGNAL: list[dict[str, Any]] = [
     {"provider": provider, "spf": spf, "dkim": dkim, "dmarc": dmarc, "spf_includes": includes, "mx": "present"}
     for provider, spf, dkim, dmarc, includes in product(
-        PROVIDERS, get_args(SpfState), get_args(DkimState), get_args(DmarcState), (0, 4)
+        list(RULES.provider_points), get_args(SpfState), get_args(DkimState), get_args(DmarcState), (0, 4)
     )
 ]
 
