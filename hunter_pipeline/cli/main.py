@@ -49,7 +49,7 @@ COMMANDS = {
         "List the referrals by what is to be done with them: to answer, expiring, without a domain, failed and more.",
     ),
     "referral": ("acting", "Accept, decline, win, lose or update a referral at Partner Center."),
-    "failures": ("show", "List the referrals that a stage could not take, with stage and error."),
+    "failures": ("failures", "List the referrals that a stage could not take, with stage and error."),
     "score": (
         "scoring",
         "Explain a lead's score: the parts that add up to it, the facts behind them, and how it changed over time.",

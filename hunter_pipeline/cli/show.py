@@ -1,4 +1,4 @@
-"""`hunter leads`, `lineage`, `failures`: look at what the pipeline made."""
+"""`hunter leads`, `lineage`: look at what the pipeline made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.readers.columns import Declared
@@ -33,7 +33,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(leads)
     app.command()(lineage)
-    app.command()(failures)
 
 
 def leads(
@@ -207,43 +206,3 @@ def print_steps(referral_id: str, steps: list[LineageStep]) -> None:
         out().print(Text(f"    row:  {step.row_key or '-'}    run {step.run_id}    rules {step.code_version}", "dim"))
     if not steps:
         out().print("  no stage has taken it yet; run hunter sync")
-
-
-def failures(
-    everything: Annotated[bool, typer.Option("--all", help="Also those that went through later")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the exact payload of each item")] = False,
-) -> None:
-    """List the referrals that a stage could not take, with stage and error.
-
-    They are kept and tried again when they change; hunter sync --force tries all that it fetches. Exit status 0
-    also when there are some.
-    """
-    engine = open_database(ready())
-    with engine.connect() as connection:
-        rows = connection.execute(
-            text(
-                "SELECT item_key, stage, error, occurrences, first_seen_at, last_seen_at, resolved_at, run_id, payload"
-                " FROM referral_failures WHERE :everything OR resolved_at IS NULL ORDER BY last_seen_at DESC, item_key"
-            ),
-            {"everything": everything},
-        ).mappings()
-        found = [dict(row) for row in rows]
-    if as_json:
-        print_json(found)
-        return
-    if not found:
-        out().print("No failures.")
-        return
-    table = Table(header_style="bold")
-    for name in ("Referral", "Stage", "Error", "Times", "Last seen (UTC)", "State"):
-        table.add_column(name, overflow="fold")
-    for row in found:
-        table.add_row(
-            Text(row["item_key"]),
-            row["stage"],
-            Text(row["error"]),
-            str(row["occurrences"]),
-            f"{row['last_seen_at']:%Y-%m-%d %H:%M}",
-            "resolved" if row["resolved_at"] else "open",
-        )
-    out().print(table)

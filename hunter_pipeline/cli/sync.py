@@ -14,7 +14,15 @@ from sqlalchemy import Engine, RowMapping
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.fetch_preview import Preview, preview_fetch
-from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync, skip_reasons
+from hunter_pipeline.pipeline.sync_runs import (
+    FIRST_DAY,
+    Window,
+    check_pause,
+    last_success,
+    next_window,
+    read_sync,
+    skip_reasons,
+)
 from hunter_pipeline.services import check_connection_settings, check_enabled, make_client, make_sign_in
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
@@ -50,6 +58,8 @@ def sync(
     check_connection_settings(settings)
     engine = open_database(settings)
     window = _window(engine, since, until)
+    with engine.connect() as connection:
+        check_pause(connection, datetime.now(UTC))
     if dry_run:
         show_preview(preview(settings, engine, window), window, force=force, as_json=as_json)
         return
@@ -137,7 +147,8 @@ def show_books(engine: Engine, books: RowMapping) -> None:
     table.add_row(str(books["succeeded"]), "= with a lead")
     skipped = ", ".join(f"{reason} {count}" for reason, count in reasons.items()) or "none"
     table.add_row(str(books["skipped"]), f"+ skipped: {skipped}")
-    failed = " (see hunter failures)" if books["failed"] else ""
+    known = f" ({books['failed_before']} known from before)" if books["failed_before"] else ""
+    failed = f"{known} (see hunter failures)" if books["failed"] else ""
     table.add_row(str(books["failed"]), f"+ failed{failed}")
     out().print(table)
 

@@ -31,7 +31,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "referral won": ("hunter referral won 0a1b2c3d --value 12500 --currency EUR",),
     "referral lost": ("hunter referral lost 0a1b2c3d --reason 'Chose another supplier'",),
     "referral set": ("hunter referral set 0a1b2c3d --value 20000 --closing 2027-03-31",),
-    "failures": ("hunter failures", "hunter failures --all --json"),
+    "failures": (
+        "hunter failures",
+        "hunter failures --all --json",
+        "hunter failures --dismiss 0a1b2c3d",
+        "hunter failures --undo-dismiss 0a1b2c3d",
+    ),
     "score": ("hunter score contoso.com", "hunter score https://www.contoso.com --json"),
     "scan": ("hunter scan contoso.com", "hunter scan --file names.txt --json"),
     "doctor": ("hunter doctor",),

@@ -163,10 +163,8 @@ class ApiError(PartnerCenterError):
         self.transient = status in (408, 429) or status >= 500
         named = {"request id": request_id, "correlation id": correlation_id}
         ids = ", ".join(f"{name} {value}" for name, value in named.items() if value)
-        super().__init__(
-            f"Partner Center answered {status}{f' {code}' if code else ''}: {fix or _status_fix(status)}"
-            f"{f' ({ids})' if ids else ''}"
-        )
+        self.reason = f"Partner Center answered {status}{f' {code}' if code else ''}: {fix or _status_fix(status)}"
+        super().__init__(f"{self.reason}{f' ({ids})' if ids else ''}")
 
 
 class Throttled(ApiError):  # noqa: N818

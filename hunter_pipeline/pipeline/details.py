@@ -27,7 +27,14 @@ from hunter_pipeline.partner_center.errors import (
 )
 from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.pipeline.context import StageContext, retry_delay
-from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_all_failures, resolve_failures
+from hunter_pipeline.pipeline.failures import (
+    Failure,
+    record_failures,
+    resolve_all_failures,
+    resolve_failures,
+    resolve_unseen,
+)
+from hunter_pipeline.pipeline.sync_runs import last_sweep
 from hunter_pipeline.pipeline.versions import FETCH_VERSION, STAGE, read_item, tell, write_items, write_versions
 
 DETAILS = "referral_details"
@@ -103,6 +110,7 @@ def mark_unseen(context: StageContext) -> None:
     while pages are read, and a role that sees less would make everything look deleted."""
     with context.stage() as connection:
         connection.execute(text(MARK_UNSEEN), {"now": context.clock(), "run": context.run_id})
+        resolve_unseen(connection, context, STAGE, last_sweep(connection))
         connection.commit()
 
 
@@ -248,6 +256,8 @@ def _postpone(connection: Connection, context: StageContext, row: RowMapping, pr
         {"after": now + wait, "attempts": min(attempts, 1000), "id": row["id"]},
     )
     if not problem.transient:
+        # Without the ids of the request, so that the same refusal reads the same each time.
+        reason = problem.reason if isinstance(problem, ApiError) else problem
         again = "; then `hunter sync --force` asks again at once, and a sync a day later by itself" if refused else ""
-        failure = Failure(row["referral_id"], f"{problem}{again}", raw_id=row["id"])
+        failure = Failure(row["referral_id"], f"{reason}{again}", raw_id=row["id"])
         record_failures(connection, context, DETAILS, FETCH_VERSION, [failure])

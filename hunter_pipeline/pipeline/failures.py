@@ -1,4 +1,4 @@
-"""Referrals that a stage could not take: recorded, shown, resolved.
+"""Referrals that a stage could not take: recorded, shown, dismissed by a person, resolved.
 
 Belongs here: the rows of `referral_failures` and the fall-back from one statement for a batch to one for
 each row, so that a single bad row costs only itself. Does not belong here: what counts as bad, which each
@@ -8,11 +8,12 @@ stage decides.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, case, null, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
@@ -46,11 +47,19 @@ def item_key_of_text(item: str) -> str:
 
 
 def record_failures(
-    connection: Connection, context: StageContext, stage: str, code_version: str, failures: Sequence[Failure]
+    connection: Connection,
+    context: StageContext,
+    stage: str,
+    code_version: str,
+    failures: Sequence[Failure],
+    gone: Collection[str] = (),
 ) -> None:
     """Write failures of `stage`, counting those seen before; the caller commits.
 
+    One that went through meanwhile, or fails for another reason, is a new failure: it is news, whatever was dismissed.
     What was not refused before, or for another version or reason, is told in the lineage too.
+
+    :param gone: referrals that Partner Center has no more. Nobody can mend them: their failures are kept as resolved.
     """
     if not failures:
         return
@@ -66,6 +75,7 @@ def record_failures(
             "run_id": context.run_id,
             "first_seen_at": now,
             "last_seen_at": now,
+            "resolved_at": now if failure.item_key in gone else None,
         }
         for failure in {failure.item_key: failure for failure in failures}.values()
     ]
@@ -80,7 +90,8 @@ def record_failures(
         )
     }
     statement = insert(referral_failures).values(rows)
-    new = statement.excluded
+    old, new = referral_failures.c, statement.excluded
+    the_same = old.resolved_at.is_(None) & (old.error == new.error)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["item_key", "stage"],
@@ -90,9 +101,11 @@ def record_failures(
                 "raw_id": new.raw_id,
                 "code_version": new.code_version,
                 "run_id": new.run_id,
+                "first_seen_at": case((the_same, old.first_seen_at), else_=new.first_seen_at),
                 "last_seen_at": new.last_seen_at,
-                "occurrences": referral_failures.c.occurrences + 1,
-                "resolved_at": None,
+                "occurrences": case((the_same, old.occurrences + 1), else_=1),
+                "resolved_at": new.resolved_at,
+                "dismissed_at": case((the_same, old.dismissed_at), else_=null()),
             },
         )
     )
@@ -133,6 +146,54 @@ def resolve_all_failures(connection: Connection, context: StageContext, item_key
         text("UPDATE referral_failures SET resolved_at = :now WHERE item_key = :key AND resolved_at IS NULL"),
         {"now": context.clock(), "key": item_key},
     )
+
+
+def resolve_unseen(connection: Connection, context: StageContext, stage: str, since: datetime | None) -> None:
+    """Mark open failures of `stage` as resolved whose items are there no more; the caller commits.
+
+    Rows move while pages are read, and such an item cannot be asked for by itself: it takes two sweeps in a row that
+    did not see it.
+
+    :param since: when the sweep before this one began; None: there was none.
+    """
+    connection.execute(
+        text(
+            "UPDATE referral_failures f SET resolved_at = :now"
+            " WHERE stage = :stage AND resolved_at IS NULL AND last_seen_at < :since AND NOT EXISTS ("
+            "   SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = f.item_key)"
+        ),
+        {"now": context.clock(), "stage": stage, "since": since, "run": context.run_id},
+    )
+
+
+def dismiss_failures(connection: Connection, item_key: str, now: datetime) -> int:
+    """Note that the open failures of an item are known and no news; the caller commits.
+
+    They stay open: what they say is still so, and they are tried again as before.
+
+    :returns: how many were not dismissed before.
+    """
+    return connection.execute(
+        text(
+            "UPDATE referral_failures SET dismissed_at = :now"
+            " WHERE item_key = :key AND resolved_at IS NULL AND dismissed_at IS NULL"
+        ),
+        {"now": now, "key": item_key},
+    ).rowcount
+
+
+def undo_dismissal(connection: Connection, item_key: str) -> int:
+    """Let the open failures of an item be news again; the caller commits.
+
+    :returns: how many were dismissed before.
+    """
+    return connection.execute(
+        text(
+            "UPDATE referral_failures SET dismissed_at = NULL"
+            " WHERE item_key = :key AND resolved_at IS NULL AND dismissed_at IS NOT NULL"
+        ),
+        {"key": item_key},
+    ).rowcount
 
 
 def write_each(

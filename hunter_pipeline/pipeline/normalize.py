@@ -32,13 +32,14 @@ def code_version() -> str:
 """A decision rests on how the payload is read and on how the domain is cut: either change decides anew."""
 
 PENDING = """
-SELECT r.id AS raw_id, r.referral_id, r.payload
+SELECT r.id AS raw_id, r.referral_id, r.payload, r.gone_at
 FROM partner_center_referrals_raw r
 LEFT JOIN normalized_domains d ON d.referral_id = r.referral_id
-LEFT JOIN referral_failures f ON f.item_key = r.referral_id AND f.stage = :stage AND f.resolved_at IS NULL
+LEFT JOIN referral_failures f ON f.item_key = r.referral_id AND f.stage = :stage
+    AND (f.resolved_at IS NULL OR r.gone_at IS NOT NULL)
 WHERE r.referral_id = ANY(:items) AND r.is_current AND (
     (:force AND EXISTS (SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = r.referral_id))
-    OR ((d.raw_id IS DISTINCT FROM r.id OR d.code_version <> :version)
+    OR ((d.raw_id IS DISTINCT FROM r.id OR d.code_version <> :version OR f.raw_id <> r.id)
         AND (f.raw_id IS DISTINCT FROM r.id OR f.code_version <> :version)))
 ORDER BY r.id
 """
@@ -61,7 +62,8 @@ def normalize_domains(context: StageContext) -> StageReport:
             rows, failures = _decide(context, batch)
             written, refused = _write(connection, rows)
             failures += refused
-            record_failures(connection, context, STAGE, code_version(), failures)
+            gone = {version.referral_id for version in batch if version.gone_at is not None}
+            record_failures(connection, context, STAGE, code_version(), failures, gone)
             resolve_failures(connection, context, STAGE, [row["referral_id"] for row in written])
             record_lineage(connection, [_lineage(context, row) for row in written])
             counts["processed"] += len(batch)

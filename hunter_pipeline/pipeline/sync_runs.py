@@ -81,7 +81,17 @@ def last_success(connection: Connection) -> datetime | None:
 
 
 class SyncPaused(RuntimeError):  # noqa: N818 - the name says what is the case
-    """Partner Center has asked for a pause that is not over."""
+    """Partner Center has asked for a pause that is not over.
+
+    :param until: when it takes the next request.
+    """
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(
+            f"Partner Center has asked for no request before {until:%Y-%m-%d %H:%M:%S} UTC (too many requests, or it "
+            "is in trouble); the first sync after that catches up"
+        )
+        self.until = until
 
 
 class SourceMismatch(RuntimeError):  # noqa: N818 - the name says what is the case
@@ -129,10 +139,7 @@ def check_pause(connection: Connection, now: datetime) -> None:
     """
     until = pause_until(connection, now)
     if until is not None:
-        raise SyncPaused(
-            f"Partner Center has asked for no request before {until:%Y-%m-%d %H:%M:%S} UTC (too many requests, or it "
-            "is in trouble); the first sync after that catches up"
-        )
+        raise SyncPaused(until)
 
 
 def begin_sync(connection: Connection, context: StageContext, window: Window, source: str) -> None:
@@ -215,6 +222,9 @@ def end_fetch(
 def count_items(connection: Connection, which: str, parameters: Mapping[str, object]) -> None:
     """Count the books of the syncs that `which` names; the caller commits.
 
+    A referral that failed counts as known when none of its failures began in the sync. One that was gone before any
+    stage could read it counts as failed, though nothing is left to mend.
+
     :param which: condition on `sync_runs s`, a literal of the caller's own; values only as `parameters`.
     """
     # The items of a run are few among all that were ever fetched; statistics from before the rows came say otherwise.
@@ -223,25 +233,30 @@ def count_items(connection: Connection, which: str, parameters: Mapping[str, obj
         text(
             f"""
             UPDATE sync_runs SET fetched = c.fetched, succeeded = c.succeeded, skipped = c.skipped, failed = c.failed,
-                errors = c.errors
+                failed_before = c.failed_before, errors = c.errors
             FROM (
                 SELECT s.run_id, n.* FROM sync_runs s CROSS JOIN LATERAL (
                     SELECT count(i.item_key) AS fetched,
                         count(*) FILTER (WHERE f.item_key IS NULL AND n.domain IS NOT NULL) AS succeeded,
                         count(*) FILTER (WHERE f.item_key IS NULL AND n.skip_reason IS NOT NULL) AS skipped,
                         count(f.item_key) AS failed,
+                        count(*) FILTER (WHERE f.first_seen_at < s.started_at) AS failed_before,
                         coalesce(jsonb_path_query_array(
                             jsonb_agg(f.item_key || ': ' || f.error ORDER BY f.item_key)
-                                FILTER (WHERE f.item_key IS NOT NULL), '$[0 to {ERRORS_KEPT - 1}]'), '[]') AS errors
+                                FILTER (WHERE f.first_seen_at >= s.started_at), '$[0 to {ERRORS_KEPT - 1}]'), '[]')
+                            AS errors
                     FROM sync_run_items i
                     LEFT JOIN LATERAL (
-                        SELECT d.domain, d.skip_reason FROM normalized_domains d
+                        SELECT d.raw_id, d.domain, d.skip_reason FROM normalized_domains d
                         JOIN partner_center_referrals_raw r ON r.id = d.raw_id AND r.is_current
                         WHERE d.referral_id = i.item_key LIMIT 1
                     ) n ON true
                     LEFT JOIN LATERAL (
-                        SELECT item_key, error FROM referral_failures
-                        WHERE item_key = i.item_key AND resolved_at IS NULL ORDER BY last_seen_at DESC LIMIT 1
+                        SELECT item_key, error, first_seen_at FROM referral_failures
+                        WHERE item_key = i.item_key AND (resolved_at IS NULL OR n.raw_id IS NULL AND EXISTS (
+                            SELECT FROM partner_center_referrals_raw r
+                            WHERE r.referral_id = i.item_key AND r.is_current AND r.gone_at IS NOT NULL))
+                        ORDER BY first_seen_at DESC, last_seen_at DESC LIMIT 1
                     ) f ON true
                     WHERE i.run_id = s.run_id
                 ) n

@@ -62,11 +62,12 @@ def track_referrals(context: StageContext) -> StageReport:
             batch = connection.execute(text(PENDING), {**parameters, "items": items}).all()
             rows, failures = _read(context, batch)
             written, refused = _write(connection, rows)
-            record_failures(connection, context, STAGE, REFERRAL_VERSION, failures + refused)
+            gone = {version.referral_id for version in batch if version.gone_at is not None}
+            record_failures(connection, context, STAGE, REFERRAL_VERSION, failures + refused, gone)
             resolve_failures(connection, context, STAGE, [row["referral_id"] for row in written])
             skips = {version.referral_id: version.skip_reason for version in batch}
             record_lineage(connection, [_lineage(context, row, skips[row["referral_id"]]) for row in written])
-            refused_items += [failure.item_key for failure in failures + refused]
+            refused_items += [each.item_key for each in failures + refused if each.item_key not in gone]
             counts["tracked"] += len(written)
             counts["failed"] += len(failures) + len(refused)
         queue.mark(refused_items)  # each run tries again

@@ -33,13 +33,13 @@ ANSWER_NOTICE = timedelta(days=3)
 UNPROCESSED = """
 SELECT 'normalized_domains' AS waits_for, r.referral_id AS item, r.fetched_at AS since
 FROM partner_center_referrals_raw r LEFT JOIN normalized_domains d USING (referral_id)
-WHERE r.is_current AND r.fetched_at < :before AND d.raw_id IS DISTINCT FROM r.id AND NOT EXISTS (
+WHERE r.is_current AND r.gone_at IS NULL AND r.fetched_at < :before AND d.raw_id IS DISTINCT FROM r.id AND NOT EXISTS (
     SELECT FROM referral_failures f WHERE f.item_key = r.referral_id AND f.raw_id = r.id AND f.resolved_at IS NULL)
 UNION ALL
 SELECT 'partner_center_referrals', r.referral_id, d.decided_at
 FROM partner_center_referrals_raw r JOIN normalized_domains d ON d.referral_id = r.referral_id AND d.raw_id = r.id
 LEFT JOIN partner_center_referrals t ON t.referral_id = r.referral_id
-WHERE r.is_current AND d.decided_at < :before AND t.raw_id IS DISTINCT FROM r.id AND NOT EXISTS (
+WHERE r.is_current AND r.gone_at IS NULL AND d.decided_at < :before AND t.raw_id IS DISTINCT FROM r.id AND NOT EXISTS (
     SELECT FROM referral_failures f WHERE f.item_key = r.referral_id AND f.raw_id = r.id AND f.resolved_at IS NULL)
 UNION ALL
 SELECT 'raw_leads', t.referral_id, t.updated_at
@@ -59,7 +59,7 @@ ORDER BY since, item
 
 UNRESOLVED = """
 SELECT item_key AS item, stage, error, occurrences, last_seen_at AS last_seen FROM referral_failures
-WHERE resolved_at IS NULL ORDER BY last_seen_at DESC, item_key
+WHERE resolved_at IS NULL AND dismissed_at IS NULL ORDER BY last_seen_at DESC, item_key
 """
 
 UNDETERMINED = """
@@ -127,15 +127,20 @@ def judge_recency(last_success: datetime | None, now: datetime, interval: timede
     return Verdict(False, f"the last successful sync began {minutes} minutes ago: {fix}", counts)
 
 
-def judge_failures(unresolved: Examples) -> Verdict:
-    """Whether every referral could be taken."""
-    counts = {"unresolved": unresolved.total}
+def judge_failures(unresolved: Examples, dismissed: int) -> Verdict:
+    """Whether every referral could be taken.
+
+    :param unresolved: failures that nobody dismissed.
+    :param dismissed: how many are open that somebody did dismiss.
+    """
+    counts = {"unresolved": unresolved.total, "dismissed": dismissed}
     if not unresolved.total:
-        return Verdict(True, "no unresolved failure", counts)
+        return Verdict(True, f"no unresolved failure{f' but {dismissed} dismissed' if dismissed else ''}", counts)
     return Verdict(
         False,
         f"{unresolved.total} referrals could not be taken: `hunter failures` lists them with their payload. They are "
-        "tried again when they change or after an upgrade; correct them in Partner Center, or report the error",
+        "tried again when they change or after an upgrade; correct them in Partner Center, report the error, or take "
+        "one that stays for known with `hunter failures --dismiss ID`",
         counts,
         unresolved,
     )
@@ -226,7 +231,10 @@ def _unprocessed(connection: Connection, now: datetime) -> Verdict:
 
 
 def _failures(connection: Connection, now: datetime) -> Verdict:  # noqa: ARG001 - all claims look alike
-    return judge_failures(find_examples(connection, UNRESOLVED, {}))
+    dismissed = connection.execute(
+        text("SELECT count(*) FROM referral_failures WHERE resolved_at IS NULL AND dismissed_at IS NOT NULL")
+    ).scalar_one()
+    return judge_failures(find_examples(connection, UNRESOLVED, {}), dismissed)
 
 
 def _undetermined(connection: Connection, now: datetime) -> Verdict:  # noqa: ARG001 - all claims look alike
@@ -255,7 +263,7 @@ CLAIMS = (
         "no_unresolved_failures",
         "partner_center",
         "Every referral could be taken. Those that could not are kept with their payload (`hunter failures`) and tried "
-        "again when they change: correct them in Partner Center, or report the error.",
+        "again when they change: correct them in Partner Center, report the error, or dismiss one that is known.",
         _failures,
     ),
     Claim(

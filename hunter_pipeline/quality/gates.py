@@ -67,39 +67,42 @@ class Books:
     strays: tuple[str, ...]
 
 
-_FAILED = """EXISTS (SELECT FROM referral_failures f
-    WHERE f.item_key = r.referral_id AND f.raw_id = r.id AND f.resolved_at IS NULL)"""
+_FAILED = """(SELECT CASE WHEN bool_and(f.dismissed_at IS NOT NULL) THEN 'dismissed' ELSE 'failed' END
+    FROM referral_failures f WHERE f.item_key = r.referral_id AND f.raw_id = r.id AND f.resolved_at IS NULL
+    HAVING count(*) > 0)"""
+"""What a referral without a result counts as; nothing when it has no open failure. One that is gone at Partner Center
+and could not be read has none, as nobody can mend it: it is in no equation."""
 
 GATES = (
     Gate(
         stage="normalized_domains",
         name="fetched_equals_decided_plus_failed",
-        rule="The current version of every fetched referral has a domain decision or an open failure.",
+        rule="The current version of every fetched referral that is not gone has a domain decision or an open failure.",
         total="fetched",
-        parts=("decided", "failed"),
+        parts=("decided", "failed", "dismissed"),
         broken="undecided",
         rows=f"""
             SELECT r.referral_id AS item,
-                CASE WHEN d.raw_id = r.id THEN 'decided' WHEN {_FAILED} THEN 'failed' END AS part
+                CASE WHEN d.raw_id = r.id THEN 'decided' ELSE {_FAILED} END AS part
             FROM partner_center_referrals_raw r LEFT JOIN normalized_domains d USING (referral_id)
-            WHERE r.is_current AND r.last_seen_at < :before
+            WHERE r.is_current AND r.last_seen_at < :before AND (r.gone_at IS NULL OR d.raw_id = r.id)
         """,  # noqa: S608 - a constant of this module
     ),
     Gate(
         stage="partner_center_referrals",
         name="fetched_equals_tracked_plus_failed",
-        rule="The current version of every fetched referral is tracked or has an open failure.",
+        rule="The current version of every fetched referral that is not gone is tracked or has an open failure.",
         total="fetched",
-        parts=("tracked", "failed"),
+        parts=("tracked", "failed", "dismissed"),
         broken="lost",
         rows=f"""
             SELECT item, part FROM (
                 SELECT r.referral_id AS item, d.raw_id = r.id AND d.decided_at < :before AS decided,
-                    CASE WHEN t.raw_id = r.id THEN 'tracked' WHEN {_FAILED} THEN 'failed' END AS part
+                    CASE WHEN t.raw_id = r.id THEN 'tracked' ELSE {_FAILED} END AS part
                 FROM partner_center_referrals_raw r
                 LEFT JOIN normalized_domains d USING (referral_id)
                 LEFT JOIN partner_center_referrals t USING (referral_id)
-                WHERE r.is_current AND r.last_seen_at < :before
+                WHERE r.is_current AND r.last_seen_at < :before AND (r.gone_at IS NULL OR t.raw_id = r.id)
             ) q WHERE decided OR part IS NOT NULL
         """,  # noqa: S608 - a constant of this module
     ),

@@ -87,7 +87,8 @@ def changed_referrals(
             ) x
             WHERE NOT EXISTS (
                 SELECT FROM partner_center_referrals_raw r LEFT JOIN normalized_domains d USING (referral_id)
-                WHERE r.referral_id = x.referral_id AND r.is_current AND d.raw_id IS DISTINCT FROM r.id
+                WHERE r.referral_id = x.referral_id AND r.is_current AND r.gone_at IS NULL
+                    AND d.raw_id IS DISTINCT FROM r.id
                     AND NOT EXISTS (SELECT FROM referral_failures f WHERE f.item_key = r.referral_id
                         AND f.raw_id = r.id AND f.resolved_at IS NULL))
             ORDER BY last LIMIT :limit

@@ -51,7 +51,7 @@ class ReferralStory:
     :param warnings: fields of the payload that could not be read.
     :param payload: the referral as received; None when it could not be kept.
     :param decision: how its company domain was decided; None when it was not.
-    :param failures: what stages refused, open ones first.
+    :param failures: what stages refused, open ones first, of these the dismissed ones last.
     """
 
     referral_id: str
@@ -152,8 +152,10 @@ def referral_story(connection: Connection, referral_id: str) -> ReferralStory | 
     ).first()
     failures = connection.execute(
         text(
-            "SELECT stage, error, occurrences, first_seen_at, last_seen_at, resolved_at, run_id FROM referral_failures"
-            " WHERE item_key = :id ORDER BY resolved_at IS NOT NULL, last_seen_at DESC LIMIT 50"
+            "SELECT stage, error, occurrences, first_seen_at, last_seen_at, resolved_at, dismissed_at, run_id"
+            " FROM referral_failures"
+            " WHERE item_key = :id"
+            " ORDER BY resolved_at IS NOT NULL, dismissed_at IS NOT NULL, last_seen_at DESC LIMIT 50"
         ),
         parameters,
     ).mappings()

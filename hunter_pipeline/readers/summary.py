@@ -23,6 +23,7 @@ class LastSync:
     succeeded: int
     skipped: int
     failed: int
+    failed_before: int
     started_at: datetime
     finished_at: datetime | None
 
@@ -37,7 +38,8 @@ class Summary:
     :param skipped: of these, without one, by reason.
     :param leads: companies that these referrals lead to.
     :param scored: of these, scored.
-    :param open_failures: items that a stage refused and that have not gone through since.
+    :param open_failures: failures of items that have not gone through since, and that nobody dismissed.
+    :param dismissed_failures: open failures that somebody took for known.
     :param last_sync: None before the first.
     :param last_success_at: when the newest sync that went through ended.
     """
@@ -49,6 +51,7 @@ class Summary:
     leads: int
     scored: int
     open_failures: int
+    dismissed_failures: int
     last_sync: LastSync | None
     last_success_at: datetime | None
 
@@ -74,13 +77,16 @@ def summary(connection: Connection) -> Summary:
         text(
             "SELECT (SELECT count(*) FROM partner_center_referrals_raw WHERE is_current) AS referrals,"  # noqa: S608
             f" (SELECT count(*) FROM companies c WHERE {is_lead}) AS leads,"
-            " (SELECT count(*) FROM referral_failures WHERE resolved_at IS NULL) AS failures,"
+            " (SELECT count(*) FROM referral_failures WHERE resolved_at IS NULL AND dismissed_at IS NULL) AS failures,"
+            " (SELECT count(*) FROM referral_failures WHERE resolved_at IS NULL AND dismissed_at IS NOT NULL)"
+            " AS dismissed,"
             " (SELECT max(finished_at) FROM sync_runs WHERE status IN ('success', 'partial')) AS last_success"
         )
     ).one()
     last = connection.execute(
         text(
-            "SELECT run_id, status, fetched, succeeded, skipped, failed, started_at, finished_at FROM sync_runs"
+            "SELECT run_id, status, fetched, succeeded, skipped, failed, failed_before, started_at, finished_at"
+            " FROM sync_runs"
             " ORDER BY started_at DESC, run_id LIMIT 1"
         )
     ).first()
@@ -92,6 +98,7 @@ def summary(connection: Connection) -> Summary:
         leads=counts.leads,
         scored=sum(row[2] for row in categories),
         open_failures=counts.failures,
+        dismissed_failures=counts.dismissed,
         last_sync=LastSync(*last) if last else None,
         last_success_at=counts.last_success,
     )

@@ -71,6 +71,11 @@ class _Counts(Collector):
             ("hunter_referrals", "Referrals fetched and kept", counts.referrals),
             ("hunter_referrals_with_domain", "Referrals with a company domain", counts.with_domain),
             ("hunter_open_failures", "Items that a stage refused", counts.open_failures),
+            (
+                "hunter_dismissed_failures",
+                "Of those refused, taken for known",
+                counts.dismissed_failures,
+            ),
         ]
         if counts.last_success_at is not None:
             moment = counts.last_success_at.timestamp()

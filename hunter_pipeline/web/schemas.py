@@ -42,8 +42,9 @@ class Sync(BaseModel):
     total: int = Field(description="Referrals that were fetched")
     succeeded: int = Field(description="Of these, with a company domain: they make a lead")
     failed: int = Field(description="Of these, refused by a stage")
+    failed_before: int = Field(description="Of the failed, known from before this sync")
     skipped: int = Field(description="Of these, without a usable domain; tracked all the same")
-    errors: list[str] = Field(description="Why it failed, or the first of the referrals that failed")
+    errors: list[str] = Field(description="Why it failed, or the first of the referrals whose failure is new")
     status_url: str = Field(description="Where to ask again")
     run_url: str = Field(description="The run in the Dagster UI")
 
@@ -157,6 +158,7 @@ class Failure(BaseModel):
     first_seen_at: datetime
     last_seen_at: datetime
     resolved_at: datetime | None
+    dismissed_at: datetime | None = Field(description="When somebody took it for known; it is open all the same")
     run_id: str
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from sqlalchemy import Engine, text
 
-from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, next_window, read_sync
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, check_pause, last_success, next_window, read_sync
 from hunter_pipeline.runs.sync_request import SyncUnderWay, queued_sync_tags
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterUnavailable
 
@@ -29,7 +29,8 @@ class SyncState:
     """How a sync stands.
 
     :param total: referrals that were fetched; it grows while it runs.
-    :param errors: why it failed, or the first of the referrals that failed.
+    :param failed_before: of the failed, those that were known before; a sync with no others is a success.
+    :param errors: why it failed, or the first of the referrals whose failure is new.
     """
 
     run_id: str
@@ -37,6 +38,7 @@ class SyncState:
     total: int = 0
     succeeded: int = 0
     failed: int = 0
+    failed_before: int = 0
     skipped: int = 0
     errors: tuple[str, ...] = ()
 
@@ -49,6 +51,7 @@ def start_sync(
     :param force: fetch everything, however old, and process all of it again.
     :param trigger: who asks, for the run's tags: `web` or `webhook`.
     :raises SyncUnderWay: one is queued or running.
+    :raises SyncPaused: Partner Center has asked for a pause that is not over.
     :raises DagsterUnavailable: Dagster does not answer.
     :raises DagsterRefused: Dagster does not take the run.
     """
@@ -58,6 +61,7 @@ def start_sync(
         active = dagster.sync_under_way()
         if active is not None:
             raise SyncUnderWay(active)
+        check_pause(connection, now)
         window = Window(FIRST_DAY, now.date()) if force else next_window(last_success(connection), now.date())
         run_id = dagster.launch_sync({**queued_sync_tags(window, now, force=force), "hunter/trigger": trigger})
         run = dagster.sync_run(run_id)
@@ -94,6 +98,7 @@ def sync_state(engine: Engine, dagster: DagsterClient, run_id: str) -> SyncState
             books["fetched"],
             books["succeeded"],
             books["failed"],
+            books["failed_before"],
             books["skipped"],
             tuple(str(error) for error in books["errors"]),
         )

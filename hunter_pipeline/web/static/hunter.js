@@ -47,7 +47,7 @@
   function counts(sync) {
     const parts = [`${sync.total} referrals fetched`, `${sync.succeeded} with a company domain`];
     if (sync.skipped) parts.push(`${sync.skipped} without one`);
-    if (sync.failed) parts.push(`${sync.failed} failed`);
+    if (sync.failed) parts.push(`${sync.failed} failed${sync.failed_before ? ` (${sync.failed_before} known before)` : ""}`);
     return parts.join(", ");
   }
 

@@ -39,8 +39,8 @@ def test_after_a_sync_every_gate_holds_and_counts_everything(synced_rows: Connec
     counted = {gate.name: books(synced_rows, gate, now()) for gate in GATES}
     for gate in GATES:
         assert judge_books(gate, counted[gate.name]).holds, gate.name
-    assert counted["fetched_equals_decided_plus_failed"].parts == {"decided": 57, "failed": 1}
-    assert counted["fetched_equals_tracked_plus_failed"].parts == {"tracked": 57, "failed": 1}
+    assert counted["fetched_equals_decided_plus_failed"].parts == {"decided": 57, "failed": 1, "dismissed": 0}
+    assert counted["fetched_equals_tracked_plus_failed"].parts == {"tracked": 57, "failed": 1, "dismissed": 0}
     assert counted["tracked_equals_with_domain_plus_skipped"].parts == {"with_domain": 46, "skipped": 11}
     assert counted["no_lead_without_company"].total == 46
     assert counted["one_company_per_domain"].total == counted["scores_within_range_and_explained"].total == 33
@@ -157,7 +157,7 @@ def test_after_a_sync_only_the_failures_of_the_samples_are_claimed(synced_rows: 
         "no_unresolved_failures",
         "no_referral_expires_unanswered",
     }
-    assert found["no_unresolved_failures"].counts == {"unresolved": 2}
+    assert found["no_unresolved_failures"].counts == {"unresolved": 2, "dismissed": 0}
     assert found["few_undetermined_lookups"].counts["domains_to_try_again"] == 2
 
 

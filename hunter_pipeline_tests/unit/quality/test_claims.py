@@ -28,7 +28,7 @@ TEN_MINUTES = timedelta(minutes=10)
     ("judge", "fix"),
     [
         (judge_unprocessed, "materialize the asset"),
-        (judge_failures, "`hunter failures`"),
+        (lambda unresolved: judge_failures(unresolved, 1), "`hunter failures --dismiss ID`"),
         (judge_expiring, "accept or decline them in Partner Center"),
     ],
 )
