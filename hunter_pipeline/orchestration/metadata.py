@@ -16,6 +16,7 @@ from hunter_pipeline.orchestration.column_lineage import column_lineage, sources
 from hunter_pipeline.orchestration.versions import version_of
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.context import StageReport
+from hunter_pipeline.pipeline.sync_runs import SyncPaused
 from hunter_pipeline.readers.examples import Examples
 from hunter_pipeline.store.engine import DatabaseUnavailable
 
@@ -92,7 +93,7 @@ def is_transient(error: Exception) -> bool:
     """Whether the same can succeed later without anybody changing anything: trouble of a network, server or lock."""
     if isinstance(error, PartnerCenterError):
         return error.transient
-    return isinstance(error, DatabaseUnavailable | TimeoutError)
+    return isinstance(error, DatabaseUnavailable | TimeoutError | SyncPaused)
 
 
 def result_of(

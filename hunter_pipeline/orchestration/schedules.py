@@ -13,7 +13,14 @@ from sqlalchemy import Connection
 from hunter_pipeline.orchestration.guards import sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.jobs import referral_sync_job
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
-from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, last_success, last_sweep, next_window
+from hunter_pipeline.pipeline.sync_runs import (
+    FIRST_DAY,
+    Window,
+    last_success,
+    last_sweep,
+    next_window,
+    pause_until,
+)
 from hunter_pipeline.runs.sync_request import queued_sync_tags
 from hunter_pipeline.settings import DEVELOPMENT_SYNC_SECONDS, Settings
 
@@ -52,6 +59,9 @@ def request_sync(
     if active is not None:
         return dg.SkipReason(f"sync_under_way: run {active} is queued or running")
     with database.engine().connect() as connection:
+        until = pause_until(connection, now)
+        if until is not None:
+            return dg.SkipReason(f"paused: Partner Center takes no request before {until:%Y-%m-%d %H:%M:%S} UTC")
         window = window_of(connection, now)
     if isinstance(window, dg.SkipReason):
         return window

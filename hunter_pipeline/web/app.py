@@ -7,6 +7,7 @@ so a test and `hunter web` make the same application.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,13 +24,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from hunter_pipeline.pipeline.sync_runs import SyncPaused
 from hunter_pipeline.readers.lead_list import InvalidCursor
 from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.web import acts, api, health, ingest, pages, queue_api, queue_page
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterRefused, DagsterUnavailable
 from hunter_pipeline.web.security import Guard, Sessions, check_exposure
-from hunter_pipeline.web.services import Services
+from hunter_pipeline.web.services import Services, services_of
 from hunter_pipeline.web.token_gate import WRONG_SECONDS, TokenGate
 from hunter_pipeline.web.webhook import CertificateUnavailable, Verifier, trusted_roots
 
@@ -129,6 +131,11 @@ def _answer_errors(app: FastAPI) -> None:
     def under_way(_: Request, error: SyncUnderWay) -> Response:
         status_url = f"/api/referrals/sync/{error.run_id}"
         return JSONResponse({"detail": str(error), "run_id": error.run_id, "status_url": status_url}, 409)
+
+    @app.exception_handler(SyncPaused)
+    def paused(request: Request, error: SyncPaused) -> Response:
+        seconds = (error.until - services_of(request).clock()).total_seconds()
+        return _problem(request, 503, str(error), {"retry-after": str(max(1, math.ceil(seconds)))})
 
     @app.exception_handler(DagsterUnavailable)
     @app.exception_handler(CertificateUnavailable)

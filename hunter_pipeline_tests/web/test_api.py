@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import openpyxl
@@ -14,6 +15,7 @@ from sqlalchemy import Engine, create_engine, text
 from starlette.testclient import TestClient
 
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterUnavailable
+from hunter_pipeline_tests.pipeline_runs import NOW
 from hunter_pipeline_tests.web.serving import FORMULA, HOSTILE, StubDagster, serving
 
 pytestmark = pytest.mark.xdist_group("web")
@@ -234,6 +236,27 @@ def test_a_sync_asks_for_the_days_since_the_last_one_and_force_for_all(make_test
     assert (normal[start], normal[end]) == ("2026-11-24", "2026-11-24")
     assert (forced[start], forced[end], forced["hunter/force"]) == ("2026-01-01", "2026-11-24", "true")
     assert "hunter/force" not in normal
+
+
+def test_while_partner_center_asks_for_a_pause_no_sync_is_started(
+    make_test_app: Callable[..., FastAPI], filled_engine: Engine
+):
+    dagster = StubDagster()
+    with serving(dagster.app) as address:
+        client = TestClient(make_test_app(dagster_url=address), base_url="http://localhost")
+        try:
+            with filled_engine.begin() as connection:
+                until = NOW + timedelta(minutes=90)
+                connection.execute(text("UPDATE sync_runs SET retry_at = :until"), {"until": until})
+            answer = client.post("/api/referrals/sync")
+        finally:
+            with filled_engine.begin() as connection:
+                connection.execute(text("UPDATE sync_runs SET retry_at = NULL"))
+        assert client.post("/api/referrals/sync").status_code == 202
+    assert answer.status_code == 503
+    assert "asked for no request before" in answer.json()["detail"]
+    assert answer.headers["retry-after"] == "5400"
+    assert len(dagster.launched) == 1
 
 
 def test_many_clicks_at_once_start_one_run(make_test_app: Callable[..., FastAPI]):
