@@ -35,7 +35,7 @@ _PROFILES: tuple[dict[str, Any], ...] = (
     {"mx": ["10 mx.yandex.net."], "spf": "redirect=_spf.yandex.net", "dkim": "mail", "dmarc": "none"},
     {"mx": ["10 mx.zoho.eu."], "spf": "include:zoho.eu ~all", "dkim": "zmail"},
     {"mx": ["10 mail.{domain}."], "spf": "a mx ip4:192.0.2.1 ~all", "dkim": "default"},
-    {"mx": ["10 mail.{domain}."]},
+    {"mx": ["10 mail.{domain}."], "hosted": True},
     {"mx": ["10 mxa-0001.gslb.pphosted.com."], "spf": "include:spf.protection.outlook.com -all", "dkim": "selector1"},
     {"mx": ["0 ."], "spf": "-all", "dmarc": "reject"},
     {},
@@ -68,6 +68,13 @@ def company_zone(count: int) -> dict[str, dict[str, Any]]:
         }
         if "spf" in profile:
             answers[domain]["TXT"] = [f"v=spf1 {profile['spf']}", "some-verification=0123456789"]
+        if f"10 mail.{domain}." in answers[domain]["MX"]:
+            # hosted: a machine that forty companies share, under the hoster's name
+            machine = number // 480 if profile.get("hosted") else 1000 + number
+            a, b = divmod(machine, 256)
+            answers[f"mail.{domain}"] = {"A": [f"198.51.{a}.{b}"]}
+            name = f"srv{machine}.natrohost.com." if profile.get("hosted") else f"mail.{domain}."
+            answers[f"{b}.{a}.51.198.in-addr.arpa"] = {"PTR": [name]}
         if "dkim" in profile:
             answers[f"{profile['dkim']}._domainkey.{domain}"] = {"TXT": [_KEY]}
         if "dmarc" in profile:

@@ -1,4 +1,4 @@
-"""Whose mail service a domain uses, decided by evidence and by the catalogue in ``providers.yaml``.
+"""Whose mail service a domain uses, decided by evidence and by a catalogue: ``providers.yaml``, ``hosters.yaml``.
 
 Here belongs the catalogue, its validation, and the order in which evidence counts. The decision is pure: hosts and
 replies in, provider out. An MX that nobody knows stays Unknown with its suffix kept for review; nothing is guessed
@@ -9,28 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints, ValidationError
 
+from hunter_pipeline.scan.hosting import RENTED, Hosters, whose_machine
 from hunter_pipeline.scan.mx import Mx
-from hunter_pipeline.scan.reply import Replies
-from hunter_pipeline.suffixes import PublicSuffixes
+from hunter_pipeline.scan.names import Suffixes, registrable
+from hunter_pipeline.scan.reply import Question, Replies
 
 Confidence = Literal["high", "medium", "low", "none"]
 Kind = Literal["mailbox", "relay", "gateway", "hoster", "no_mailbox"]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 CATALOGUE_PATH: Final = Path(__file__).with_name("providers.yaml")
+HOSTERS_PATH: Final = Path(__file__).with_name("hosters.yaml")
 
 DECIDED_HERE: Final = ("Hosting", "Local", "Unknown")
 """What a decision may say besides the names of the catalogue's mailboxes and relays."""
 
-_Suffix = Annotated[str, StringConstraints(pattern=r"^(?:[a-z0-9_*-]+\.)+[a-z0-9-]+$")]
+_Suffix = Annotated[str, StringConstraints(pattern=r"^(?:[a-z0-9_*#-]+\.)+[a-z0-9-]+$")]
 _Selector = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]+$")]
 _Name = Annotated[str, StringConstraints(min_length=1)]
 
@@ -66,9 +69,20 @@ class _File(_Strict):
     mailboxes: dict[_Name, _Service]
     relays: dict[_Name, _Service]
     gateways: dict[_Name, list[_Suffix]]
-    hosters: dict[_Name, list[_Suffix]]
     no_mailbox: dict[_Name, _NoMailbox]
     generic_selectors: list[_Selector]
+
+
+class _Hoster(_Strict):
+    names: list[_Suffix] = []
+    mx: list[_Suffix] = []
+    ptr: list[_Suffix] = []
+    ns: list[_Suffix] = []
+    rented: list[_Suffix] = []
+
+
+class _HosterFile(RootModel[dict[_Name, _Hoster]]):
+    pass
 
 
 @dataclass(frozen=True)
@@ -80,33 +94,6 @@ class MxEntry:
     suffix: str
     size: str | None = None
     note: str | None = None
-
-
-class Suffixes(dict[str, T]):
-    """What domain suffixes stand for; in a suffix ``*`` is one label."""
-
-    def __init__(self, entries: Mapping[str, T]) -> None:
-        super().__init__(entries)
-        self._after_star = tuple(f".{suffix.partition('*.')[2]}" for suffix in entries if "*" in suffix)
-        # a scan matches the hosts of a domain after every round of questions
-        self._known = lru_cache(maxsize=4096)(self._longest)
-
-    def longest(self, host: str) -> T | None:
-        """What the longest suffix that the host ends with stands for, or None. It may be the whole host."""
-        return self._known(host)
-
-    def _longest(self, host: str) -> T | None:
-        tail = host.lower().rstrip(".")
-        starred = tail.endswith(self._after_star)
-        while tail:
-            if (found := self.get(tail)) is not None:
-                return found
-            labels = tail.split(".") if starred else []
-            for star in range(len(labels) - 2):
-                if (found := self.get(".".join((*labels[:star], "*", *labels[star + 1 :])))) is not None:
-                    return found
-            tail = tail.partition(".")[2]
-        return None
 
 
 @dataclass(frozen=True)
@@ -125,6 +112,7 @@ class Catalogue:
     mailbox_names: frozenset[str]
     names: tuple[str, ...]
     generic_selectors: tuple[str, ...]
+    hosters: Hosters
 
     def match_mx(self, host: str) -> MxEntry | None:
         """The entry of the longest suffix that the host ends with, or None."""
@@ -144,6 +132,7 @@ class Decision:
     :param evidence: what was seen, in words, the deciding first.
     :param local_hoster: the hoster, when the provider is Hosting.
     :param open: a failed look-up could have changed the decision.
+    :param asks: questions that could change the decision, which is open until they are answered.
     """
 
     provider: str
@@ -153,22 +142,17 @@ class Decision:
     local_hoster: str | None = None
     tenant_size: str | None = None
     open: bool = False
+    asks: tuple[Question, ...] = ()
 
 
-def load_catalogue(path: Path = CATALOGUE_PATH) -> Catalogue:
+def load_catalogue(path: Path = CATALOGUE_PATH, hosters_path: Path = HOSTERS_PATH) -> Catalogue:
     """Read and validate the catalogue.
 
     Raises ``CatalogueError`` for a file that is not YAML, an unknown key, a malformed suffix, and a suffix or a name
     that stands twice.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - derived from SafeLoader
-        file = _File.model_validate(content)
-    except yaml.YAMLError as error:
-        raise CatalogueError(f"{path}: is no valid YAML: {error}") from error
-    except ValidationError as error:
-        places = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise CatalogueError(f"{path}: {places}") from error
+    file = _read(path, _File)
+    hosters = _read(hosters_path, _HosterFile).root
     services: dict[str, _Service] = dict([*file.mailboxes.items(), *file.relays.items()])
     names = (*file.mailboxes, *file.relays, *DECIDED_HERE)
     if twice := {name for name in names if names.count(name) > 1}:
@@ -179,12 +163,13 @@ def load_catalogue(path: Path = CATALOGUE_PATH) -> Catalogue:
         for name, service in services.items()
         for suffix, host in service.mx.items()
     ]
-    kinds: tuple[tuple[Kind, dict[str, list[str]]], ...] = (("gateway", file.gateways), ("hoster", file.hosters))
     mx += [
-        (suffix, MxEntry(kind, name, suffix))
-        for kind, entries in kinds
-        for name, suffixes in entries.items()
-        for suffix in suffixes
+        (suffix, MxEntry("gateway", name, suffix)) for name, suffixes in file.gateways.items() for suffix in suffixes
+    ]
+    mx += [
+        (suffix, MxEntry("hoster", name, suffix))
+        for name, each in hosters.items()
+        for suffix in (*each.names, *each.mx)
     ]
     mx += [
         (suffix, MxEntry("no_mailbox", name, suffix, entry.size))
@@ -192,7 +177,7 @@ def load_catalogue(path: Path = CATALOGUE_PATH) -> Catalogue:
         for suffix in entry.mx
     ]
     return Catalogue(
-        mx=_unique(path, "mx", mx),
+        mx=_unique(f"{path} and {hosters_path}", "mx", mx),
         spf=_unique(path, "spf", ((item, name) for name, each in services.items() for item in each.spf)),
         dkim_targets=_unique(
             path, "dkim_targets", ((item, name) for name, each in services.items() for item in each.dkim_targets)
@@ -207,7 +192,28 @@ def load_catalogue(path: Path = CATALOGUE_PATH) -> Catalogue:
         mailbox_names=frozenset(file.mailboxes),
         names=names,
         generic_selectors=tuple(file.generic_selectors),
+        hosters=_read_hosters(hosters_path, hosters),
     )
+
+
+def _read(path: Path, model: type[M]) -> M:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - derived from SafeLoader
+        return model.model_validate(content)
+    except yaml.YAMLError as error:
+        raise CatalogueError(f"{path}: is no valid YAML: {error}") from error
+    except ValidationError as error:
+        places = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise CatalogueError(f"{path}: {places}") from error
+
+
+def _read_hosters(path: Path, hosters: Mapping[str, _Hoster]) -> Hosters:
+    ptr: list[tuple[str, str]] = []
+    for name, each in hosters.items():
+        ptr += [(suffix, name) for suffix in (*each.names, *each.ptr)]
+        ptr += [(suffix, RENTED) for suffix in each.rented]
+    ns = ((suffix, name) for name, each in hosters.items() for suffix in (*each.names, *each.ns))
+    return Hosters(ptr=_unique(path, "ptr", ptr), ns=_unique(path, "ns", ns))
 
 
 @cache
@@ -223,8 +229,8 @@ def decide_provider(
 
     The order: an MX host of a mailbox provider, whichever its preference; behind a gateway or an unknown MX, the
     autodiscover and DKIM aliases, then the SPF includes if they name one mailbox provider; a listed
-    hoster; a relay; an MX inside the company's own domain; an MX of the same company as the name servers. ``replies``
-    are the CNAME and TXT replies of the domain.
+    hoster; a relay; an MX inside the company's own domain, on whose machine (see ``hosting``); an MX of the same
+    company as the name servers. ``replies`` are those of the domain and of what it leads to.
     """
     if not mx.hosts:
         return Decision("Unknown", open=mx.state == "unknown")
@@ -258,7 +264,13 @@ def decide_provider(
     if found["relay"]:
         return Decision(found["relay"][0].name, "medium", gateway, tuple(evidence))
     if own:
-        lines = (f"mx {own[0]}: in the company's own domain", *evidence)
+        machine = whose_machine(domain, own[0], replies, rules.hosters)
+        lines = (*machine.evidence, *evidence)
+        if machine.hoster:
+            return Decision("Hosting", "medium", gateway, lines, machine.hoster)
+        lines = (f"mx {own[0]}: in the company's own domain", *lines)
+        if machine.open:
+            return Decision("Unknown", "none", gateway, lines, open=True, asks=machine.asks)
         return Decision("Local", "medium", gateway, lines, open=bool(gateway) and hints.open)
     if brand := _same_brand(unlisted, name_servers):
         lines = (f"mx {brand[0]}: same company as the name servers", *evidence)
@@ -274,17 +286,6 @@ def evidence_is_open(mx: Mx, domain: str, rules: Catalogue) -> bool:
     if any(entry and entry.kind == "mailbox" for _, entry in kinds):
         return False
     return any(entry.kind == "gateway" if entry else registrable(host) != registrable(domain) for host, entry in kinds)
-
-
-@lru_cache(maxsize=4096)
-def registrable(host: str) -> str:
-    """The registrable domain of a host by the public suffix list (ICANN section), else its last two labels."""
-    return _public_suffixes().registrable(host) or ".".join(host.split(".")[-2:])
-
-
-@cache
-def _public_suffixes() -> PublicSuffixes:
-    return PublicSuffixes()
 
 
 @dataclass(frozen=True)
@@ -349,7 +350,7 @@ def _same_brand(hosts: Sequence[str], name_servers: Sequence[str]) -> tuple[str,
     return next(((host, registrable(host)) for host in hosts if registrable(host) in brands), None)
 
 
-def _unique(path: Path, heading: str, items: Iterable[tuple[str, T]]) -> Suffixes[T]:
+def _unique(path: Path | str, heading: str, items: Iterable[tuple[str, T]]) -> Suffixes[T]:
     made: dict[str, T] = {}
     for suffix, value in items:
         if suffix in made:

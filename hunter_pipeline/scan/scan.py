@@ -19,10 +19,12 @@ from hunter_pipeline.scan.dns import DnsClient, DnsSettings
 from hunter_pipeline.scan.reply import STRIPPED, LookupStatus, Question, Replies, Reply
 
 # A change of the catalogue changes signals as a change of the code does
-SIGNALS_VERSION: Final = f"2-{hashlib.sha256(providers.CATALOGUE_PATH.read_bytes()).hexdigest()[:12]}"
+_CATALOGUE: Final = providers.CATALOGUE_PATH.read_bytes() + providers.HOSTERS_PATH.read_bytes()
+SIGNALS_VERSION: Final = f"3-{hashlib.sha256(_CATALOGUE).hexdigest()[:12]}"
 
 _MOST_ROUNDS: Final = 16
 _FIRST_QUESTIONS: Final = 4  # so many of a domain's questions are under way at once
+_COMMON_SELECTORS: Final = 4  # of the generic ones are asked for first
 _NOTHING_BELOW: Final = frozenset(LookupStatus) - {LookupStatus.answer, LookupStatus.nodata}
 
 
@@ -152,8 +154,8 @@ def open_questions(domain: str, replies: Sequence[Reply]) -> list[Question]:
     """What is worth asking next about a domain; empty when the scan is done.
 
     First MX, TXT, DMARC and NS, and then only what those leave open: the names that SPF includes, the parents' DMARC
-    records, the aliases that give away the mailboxes behind a gateway, and DKIM selectors from the likeliest on. A
-    question that was asked is not asked again, whatever came of it.
+    records, the aliases that give away the mailboxes behind a gateway, whose machine stands behind the company's own
+    name, and DKIM selectors from the likeliest on. A question that was asked is not asked again, whatever came of it.
     """
     return _open(domain, _by_question(replies))
 
@@ -173,15 +175,18 @@ def _open(domain: str, known: Replies) -> list[Question]:
         questions.append((f"autodiscover.{domain}", "CNAME"))
         aliased = {service: rules.selectors[service] for service in rules.dkim_targets.values()}
         questions += [(f"{selectors[0]}._domainkey.{domain}", "CNAME") for selectors in aliased.values() if selectors]
-    questions += _open_dkim_questions(domain, hosts, known, rules)
+    targets = spf.spf_targets(known.get((domain, "TXT")))
+    decision = providers.decide_provider(domain, hosts, targets, known[(domain, "NS")].records, known, rules)
+    questions += decision.asks
+    questions += _open_dkim_questions(domain, decision.provider, targets, known, rules)
     return [question for question in dict.fromkeys(questions) if question not in known]
 
 
-def _open_dkim_questions(domain: str, hosts: mx.Mx, known: Replies, rules: providers.Catalogue) -> list[Question]:
-    targets = spf.spf_targets(known.get((domain, "TXT")))
-    decision = providers.decide_provider(domain, hosts, targets, (), known, rules)
+def _open_dkim_questions(
+    domain: str, provider: str, targets: Sequence[str], known: Replies, rules: providers.Catalogue
+) -> list[Question]:
     services = rules.spf_services(targets)
-    likely: list[str] = [decision.provider] if decision.provider in rules.selectors else []
+    likely: list[str] = [provider] if provider in rules.selectors else []
     likely = likely or [name for name in services if name in rules.mailbox_names]
     own = [selector for name in likely for selector in rules.selectors[name]]
     rest = [selector for name in services for selector in rules.selectors[name]]
@@ -191,7 +196,14 @@ def _open_dkim_questions(domain: str, hosts: mx.Mx, known: Replies, rules: provi
 
     probe = (f"_domainkey.{domain}", "TXT")
     state = dkim.read_dkim(domain, known).state
-    for selectors, probes in ((own[:1], []), (own, [probe]), ([*rest, *rules.generic_selectors], [])):
+    common = [*rest, *rules.generic_selectors[:_COMMON_SELECTORS]]
+    rounds: tuple[tuple[Sequence[str], list[Question]], ...] = (
+        (own[:1], []),
+        (own, [probe]),
+        (common, []),
+        (rules.generic_selectors, []),
+    )
+    for selectors, probes in rounds:
         if missing := [question for question in [*questions(selectors), *probes] if question not in known]:
             return missing
         if state == "found":

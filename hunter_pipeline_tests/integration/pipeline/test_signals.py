@@ -14,7 +14,7 @@ from hunter_pipeline.scan.reply import LookupStatus
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, scan
 from hunter_pipeline.scoring.rules import load_rules
 from hunter_pipeline.upkeep.rescans import rescan_domains
-from hunter_pipeline_tests.integration.pipeline.domain_world import NOW, DomainWorld, google, m365
+from hunter_pipeline_tests.integration.pipeline.domain_world import NOW, DomainWorld, Zone, google, m365
 
 CHANGES = "SELECT field, old, new FROM domain_signal_history ORDER BY id"
 
@@ -124,6 +124,50 @@ def test_a_look_up_that_only_newer_rules_find_open_is_tried_again(world: DomainW
     )
     scan_domains(world.context(after=timedelta(days=1)), world.scan)
     assert world.asked == ["acme.com", "acme.com"]
+
+
+def own_mail(domain: str, reverse: str) -> Zone:
+    """A domain with an MX of its own name, and the reverse name of its address."""
+    return {
+        (domain, "MX"): (f"10 mail.{domain}",),
+        (domain, "NS"): ("ns1.natrohost.com",),
+        (f"mail.{domain}", "A"): ("192.0.2.8",),
+        ("8.2.0.192.in-addr.arpa", "PTR"): (reverse,),
+    }
+
+
+def test_a_hoster_under_the_companys_name_that_older_rules_called_local_is_found_out(world: DomainWorld):
+    world.companies("acme.com")
+    world.zone |= own_mail("acme.com", "wl77.natrohost.com")
+    scan_domains(world.context(), world.scan)
+    # as a release left it that did not ask about machines
+    world.execute(
+        "UPDATE domain_signals SET code_version = 'older', provider = 'Local', confidence = 'medium',"
+        """ signals = signals || '{"provider": "Local", "confidence": "medium", "local_hoster": null}',"""
+        " replies = (SELECT jsonb_agg(r) FROM jsonb_array_elements(replies) r WHERE r->>'rtype' NOT IN ('A', 'PTR'))"
+    )
+    report = scan_domains(world.context(after=timedelta(days=1)), world.scan)
+    assert (report.counts["rederived"], report.counts["scanned"], world.asked) == (1, 1, ["acme.com", "acme.com"])
+    assert world.rows("SELECT provider, status, signals->>'local_hoster' FROM domain_signals") == [
+        ("Hosting", "complete", "Natro")
+    ]
+    assert world.rows(CHANGES) == [("provider", "Local", "Hosting")]
+
+
+@pytest.mark.parametrize("name", ["mail.acme.com", "8.2.0.192.in-addr.arpa"])
+def test_a_machine_that_cannot_be_asked_about_is_asked_about_again_and_never_guessed(world: DomainWorld, name: str):
+    world.companies("acme.com")
+    known = own_mail("acme.com", "wl77.natrohost.com")
+    question = next(each for each in known if each[0] == name)
+    world.zone |= known | {question: LookupStatus.timeout}
+    scan_domains(world.context(), world.scan)
+    assert world.rows("SELECT provider, status, attempts FROM domain_signals") == [("Unknown", "partial", 1)]
+    world.zone |= known
+    scan_domains(world.context(after=timedelta(minutes=11)), world.scan)
+    assert world.rows("SELECT provider, status, attempts FROM domain_signals") == [("Hosting", "complete", 0)]
+    world.zone[question] = LookupStatus.servfail
+    rescan_domains(world.context(after=timedelta(days=60)), world.scan, older_than=timedelta(days=30), limit=10)
+    assert world.rows("SELECT provider, status FROM domain_signals") == [("Hosting", "partial")]
 
 
 def test_a_declared_tenant_keeps_its_provider_whatever_dns_says(world: DomainWorld):

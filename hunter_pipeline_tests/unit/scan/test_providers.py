@@ -7,6 +7,7 @@ import pytest
 from hunter_pipeline.scan.mx import Mx
 from hunter_pipeline.scan.providers import (
     CATALOGUE_PATH,
+    HOSTERS_PATH,
     CatalogueError,
     Decision,
     catalogue,
@@ -56,8 +57,6 @@ def decide(
         ("mxa.eu.mailgun.org", "Mailgun", "medium"),
         ("smtp.secureserver.net", "Hosting", "high"),
         ("mx3.natrohost.com", "Hosting", "high"),
-        ("mail.acme.com.tr", "Local", "medium"),
-        ("acme.com.tr", "Local", "medium"),
         # other people's names that only look alike, and hosts that are no company's mailboxes
         ("acme-com.olc.protection.outlook.com", "Unknown", "none"),
         ("mx1.hotmail.com", "Unknown", "none"),
@@ -109,7 +108,7 @@ TENANT = "selector1-acme._domainkey.acme.onmicrosoft.com"
         (decide(GATEWAY, spf=("sendgrid.net",)), "Unknown", "none"),
         (decide(GATEWAY, autodiscover="autodiscover.acme.com.tr"), "Unknown", "none"),
         (decide(GATEWAY), "Unknown", "none"),
-        (decide(GATEWAY, "mail.acme.com.tr"), "Local", "medium"),
+        (decide(GATEWAY, "mail.acme.com.tr"), "Unknown", "none"),
         (decide(GATEWAY, "smtp.secureserver.net"), "Hosting", "high"),
     ],
 )
@@ -198,9 +197,7 @@ CATALOGUE = CATALOGUE_PATH.read_text(encoding="utf-8")
         ("  SendGrid:\n", "  Zoho:\n", "Zoho stands twice; rename one"),
         ("  Zoho:\n", "  Local:\n", "Local stands twice; rename one .Hosting and Local and Unknown have a meaning"),
         ("Fortinet: [fortimailcloud.com]", "Fortinet: [iphmx.com]", "mx: iphmx.com stands twice; keep one"),
-        ("  Aruba: [aruba.it]", "  Aruba: [aruba.it]\n  Aruba: [x.it]", "Aruba stands twice"),
-        ("Aruba: [aruba.it]", "Aruba: [ARUBA.it]", "hosters.Aruba.0"),
-        ("Aruba: [aruba.it]", "Aruba: aruba.it", "hosters.Aruba"),
+        ("  Sophos: [", "  Sophos: [x.com]\n  Sophos: [", "Sophos stands twice"),
         ("{size: medium}", "{size: huge}", "size"),
         ("generic_selectors: [", "generic_selectors: [1, ", "generic_selectors.0"),
         ("mailboxes:", "mailboxes: [", "is no valid YAML"),
@@ -213,4 +210,26 @@ def test_a_wrong_catalogue_is_refused_with_the_place(tmp_path: Path, old: str, n
     path.write_text(CATALOGUE.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(CatalogueError, match=message) as caught:
         load_catalogue(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("Bluehost: {names: [bluehost.com]}", "Bluehost: {nams: [bluehost.com]}", "Bluehost.nams: Extra inputs"),
+        ("Bluehost: {names: [bluehost.com]}", "Bluehost: {names: [BLUEHOST.com]}", "Bluehost.names.0"),
+        ("Bluehost: {names: [bluehost.com]}", "Bluehost: {names: [loopia.se]}", "mx: loopia.se stands twice"),
+        ("Bluehost: {names: [bluehost.com]}", "Bluehost: {ns: [loopia.se]}", "ns: loopia.se stands twice"),
+        ("Bluehost: {names: [bluehost.com]}", "Bluehost: {names: [mx.yandex.net]}", "mx: mx.yandex.net stands twice"),
+        ("Bluehost: {", "Bluehost: {}\nBluehost: {", "Bluehost stands twice"),
+        ("Bluehost: {", "Bluehost: [", "is no valid YAML"),
+    ],
+)
+def test_a_wrong_list_of_hosters_is_refused_with_the_place(tmp_path: Path, old: str, new: str, message: str):
+    path = tmp_path / "hosters.yaml"
+    content = HOSTERS_PATH.read_text(encoding="utf-8")
+    assert old in content
+    path.write_text(content.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(CatalogueError, match=message) as caught:
+        load_catalogue(hosters_path=path)
     assert str(path) in str(caught.value)
