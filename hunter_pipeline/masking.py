@@ -14,7 +14,7 @@ def mask_email(address: str) -> str:
     """Keep the first letter of the mailbox and the domain: `s…@contoso.com`.
 
     :param address: an e-mail address or a user principal name.
-    :return: the masked address; only the ellipsis when there is no `@` to split at.
+    :returns: the masked address; only the ellipsis when there is no `@` to split at.
     """
     mailbox, at, domain = address.rpartition("@")
     return f"{mailbox[:1]}{ELLIPSIS}@{domain}" if at and domain else ELLIPSIS

@@ -176,7 +176,7 @@ class SignIn:
 
         :param show: called once with the code and the address to enter it at.
         :param timeout: seconds to wait for the person; never longer than the code is valid.
-        :return: who signed in, and until when that lasts.
+        :returns: who signed in, and until when that lasts.
         :raises SignInRequired: declined, or not completed in time.
         :raises SignInFailed: the application, tenant or scope is wrong.
         :raises NetworkError: the identity service cannot be reached.

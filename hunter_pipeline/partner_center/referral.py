@@ -111,8 +111,8 @@ _MAX_DEAL_VALUE = Decimal(10) ** 15
 def parse_referral(payload: object) -> Referral:
     """Read one referral.
 
-    Raises `UnreadableReferral` when the payload is no object, has no usable id, or is broken at a place that has to
-    be walked through (`customerProfile` is a list, `customerProfile.team` holds texts).
+    :raises UnreadableReferral: the payload is no object, has no usable id, or is broken at a place that has to be
+        walked through (`customerProfile` is a list, `customerProfile.team` holds texts).
     """
     referral_id = referral_id_of(payload)
     reader = _Reader(_object(payload))
@@ -151,7 +151,7 @@ def parse_referral(payload: object) -> Referral:
 def referral_id_of(payload: object) -> str:
     """The referral's `id`: a text or an integer, 1 to 255 characters once trimmed, without control characters.
 
-    Raises `UnreadableReferral` otherwise: without an id a referral cannot be told from another.
+    :raises UnreadableReferral: it is something else; without an id a referral cannot be told from another.
     """
     value = _object(payload).get("id")
     if value is None:

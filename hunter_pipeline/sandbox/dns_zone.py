@@ -69,7 +69,7 @@ _CLASSIC_UDP_SIZE: Final = 512
 class ZoneServer:
     """Serves a mapping of names as if it were a recursive resolver that knows those names and no others.
 
-    ``answers`` maps a name (any case, with or without the last dot) to its records by type::
+    `answers` maps a name (any case, with or without the last dot) to its records by type::
 
         {
             "acme.test": {
@@ -84,26 +84,26 @@ class ZoneServer:
         }
 
     A TXT value is a text (cut into strings of 255 octets), bytes, or a list of those (kept as that many strings);
-    text is sent as UTF-8. Other types take presentation form. ``behaviour`` is one word, or one word per type:
+    text is sent as UTF-8. Other types take presentation form. `behaviour` is one word, or one word per type:
 
-    - ``servfail``, ``refused``, ``nxdomain``, ``nodata``: that reply, whatever records the name has;
-    - ``silent``: no reply at all; ``truncate``: UDP replies carry TC and no records, TCP has them;
-    - ``upward_referral``, ``downward_referral``, ``empty``: what lame servers say, NOERROR with name servers of the
-      root, of the name itself, or with nothing; ``notauth``, ``yxdomain``: those reply codes; ``truncate_tcp``: TC over
-      TCP as well; ``echo``: the question itself comes back; ``unrelated``: a record of another name;
-    - ``malformed``: a packet that ends in the middle of a record.
+    - `servfail`, `refused`, `nxdomain`, `nodata`: that reply, whatever records the name has;
+    - `silent`: no reply at all; `truncate`: UDP replies carry TC and no records, TCP has them;
+    - `upward_referral`, `downward_referral`, `empty`: what lame servers say, NOERROR with name servers of the
+      root, of the name itself, or with nothing; `notauth`, `yxdomain`: those reply codes; `truncate_tcp`: TC over
+      TCP as well; `echo`: the question itself comes back; `unrelated`: a record of another name;
+    - `malformed`: a packet that ends in the middle of a record.
 
     Names that stand above a mapped name exist and have no data; every other unmapped name is NXDOMAIN. Absence comes
-    with the SOA record that vouches for it (RFC 2308), unless ``soa`` is False, as with forwarders that strip it.
+    with the SOA record that vouches for it (RFC 2308), unless `soa` is False, as with forwarders that strip it.
     CNAMEs are followed inside the mapping, so one that points nowhere gives NXDOMAIN together with the CNAME record. A
-    reply that does not fit the asker's UDP size is truncated. ``delay`` is the seconds that each UDP reply is held
-    back, ``loss`` the share of UDP questions that are dropped, evenly spread. With ``recursive`` False it is a name
+    reply that does not fit the asker's UDP size is truncated. `delay` is the seconds that each UDP reply is held
+    back, `loss` the share of UDP questions that are dropped, evenly spread. With `recursive` False it is a name
     server: it offers no recursion and refuses every name that is neither mapped nor below a mapped one.
 
-    ``questions`` counts what came in, keyed ``(name in lower case, type)``; a repeat over TCP counts again.
-    ``replace`` swaps the mapping while the server runs. ``port`` 0 picks a free one.
+    `questions` counts what came in, keyed `(name in lower case, type)`; a repeat over TCP counts again.
+    `replace` swaps the mapping while the server runs. `port` 0 picks a free one.
 
-    Raises ``ValueError`` for an unknown behaviour and for a record that cannot be read, naming the entry.
+    :raises ValueError: an unknown behaviour, or a record that cannot be read; the entry is named.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class ZoneServer:
 
     @property
     def address(self) -> str:
-        """``host:port``, as ``HUNTER_DNS_SERVERS`` takes it; an IPv6 host stands in brackets."""
+        """`host:port`, as `HUNTER_DNS_SERVERS` takes it; an IPv6 host stands in brackets."""
         return f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
 
     def replace(self, answers: Answers) -> None:
@@ -231,7 +231,7 @@ class ZoneServer:
 
 @dataclass(frozen=True)
 class _Made:
-    """A reply without what depends on the asker. ``body`` is the wire form of the sections after the question."""
+    """A reply without what depends on the asker. `body` is the wire form of the sections after the question."""
 
     rcode: int = _NOERROR
     answers: int = 0

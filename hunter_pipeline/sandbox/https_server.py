@@ -29,7 +29,7 @@ _DRIP_SECONDS: Final = 0.02
 
 @dataclass(frozen=True)
 class Request:
-    """One request. ``target`` is path and query as sent; ``path`` is decoded; ``secure`` is False for plain HTTP."""
+    """One request. `target` is path and query as sent; `path` is decoded; `secure` is False for plain HTTP."""
 
     method: str
     target: str
@@ -60,9 +60,10 @@ the body comes a byte at a time; the body never comes."""
 
 @dataclass(frozen=True)
 class Response:
-    """What is sent back. ``headers`` come on top of the content type and length, and replace the usual ``Date``.
+    """What is sent back.
 
-    ``broken``: how it goes wrong on its way; None: it does not.
+    :param headers: come on top of the content type and length, and replace the usual `Date`.
+    :param broken: how it goes wrong on its way; None: it does not.
     """
 
     status: int
@@ -82,10 +83,10 @@ Answer = Callable[[Request], Response | None]
 
 
 class HttpsServer:
-    """Serves ``answer`` on ``https://127.0.0.1:port`` from threads of this process.
+    """Serves `answer` on `https://127.0.0.1:port` from threads of this process.
 
-    A connection that does not start with a TLS handshake is read as plain HTTP: the request reaches ``answer`` with
-    ``secure=False`` and is refused with 400 whatever that returns, as web servers do on a TLS port.
+    A connection that does not start with a TLS handshake is read as plain HTTP: the request reaches `answer` with
+    `secure=False` and is refused with 400 whatever that returns, as web servers do on a TLS port.
     """
 
     def __init__(self, answer: Answer, context: ssl.SSLContext, *, port: int = 0) -> None:

@@ -35,7 +35,7 @@ _DISCOVERY: Final = "/v2.0/.well-known/openid-configuration"
 
 @dataclass
 class DeviceCode:
-    """One sign-in under way. ``state`` moves from pending to approved or declined, then to redeemed."""
+    """One sign-in under way. `state` moves from pending to approved or declined, then to redeemed."""
 
     device_code: str
     user_code: str
@@ -48,12 +48,15 @@ class DeviceCode:
 class Identity:
     """The state of the identity provider; one person, one application.
 
-    ``approve`` is ``auto`` (a device code is approved when it is made) or ``manual`` (a person enters it on the page,
-    or a test calls `approve_code`). ``access_token_seconds``: MSAL counts a token as expired five minutes early, so
-    300 or less means a refresh for every request. ``strict_rotation`` refuses a refresh token that was used before.
-    With ``client_secret`` set the application is confidential and every token request must carry it. ``tenants`` maps
-    a domain to the tenant id and region that discovery shows for it. ``device_interval`` and ``device_seconds`` are
-    the polling pause and life time of a device code, in seconds.
+    :param approve_mode: `auto` (a device code is approved when it is made) or `manual` (a person enters it on the page,
+        or a test calls `approve`).
+    :param access_token_seconds: MSAL counts a token as expired five minutes early, so 300 or less means a refresh for
+        every request.
+    :param strict_rotation: refuse a refresh token that was used before.
+    :param client_secret: makes the application confidential: every token request must carry it.
+    :param tenants: for a domain, the tenant id and region that discovery shows.
+    :param device_interval: polling pause of a device code, in seconds.
+    :param device_seconds: life time of a device code, in seconds.
     """
 
     approve_mode: Literal["auto", "manual"] = "auto"
@@ -90,7 +93,7 @@ class Identity:
             self._access_tokens.clear()
 
     def deny_next(self, error: str, aadsts: str) -> None:
-        """Refuse the next token request with this OAuth error and Microsoft's code, such as ``AADSTS50076``."""
+        """Refuse the next token request with this OAuth error and Microsoft's code, such as `AADSTS50076`."""
         self._denials.append((error, aadsts))
 
     def accepts(self, access_token: str) -> bool:

@@ -26,7 +26,7 @@ _FORM: Final = """<h1>Enter the code</h1>
 
 
 def code_form(typed: str = "", *, refused: bool = False) -> Response:
-    """The page where a person enters the code; with ``refused`` it says that the typed one is no good."""
+    """The page where a person enters the code; with `refused` it says that the typed one is no good."""
     problem = '<p id="problem" role="alert">That code is not known, was used, or has expired.</p>' if refused else ""
     return _html(_FORM.format(problem=problem, code=html.escape(typed, quote=True)), 400 if refused else 200)
 
@@ -57,7 +57,7 @@ def tenant_not_found(tenant: str) -> Response:
 
 
 def entra_error(error: str, aadsts: str, text: str, status: int = 400) -> Response:
-    """Microsoft's error form: the code leads the description, and stands in ``error_codes`` as a number."""
+    """Microsoft's error form: the code leads the description, and stands in `error_codes` as a number."""
     trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
     stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     number = aadsts.removeprefix("AADSTS")

@@ -42,10 +42,13 @@ _CODES: Final = {
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """One request as it came in: ``target`` is path and query, ``authorized`` whether its token was accepted.
+    """One request as it came in: `target` is path and query, `authorized` whether its token was accepted.
 
-    ``token_sent`` tells that an Authorization header came at all, ``secure`` that it came over TLS. ``status`` is what
-    was answered, 0 for a connection that was broken. The token itself is never kept.
+    The token itself is never kept.
+
+    :param token_sent: an Authorization header came at all.
+    :param secure: it came over TLS.
+    :param status: what was answered; 0 for a connection that was broken.
     """
 
     method: str
@@ -72,10 +75,12 @@ class _Fault:
 class PartnerCenter:
     """The referrals API over a `ReferralStore`.
 
-    ``accepts`` tells whether an access token is good now; ``page_size`` is the number of referrals on a page.
-    ``referrals`` can be changed while the server runs; ``requests`` is what came in, oldest first, at most
-    the last `KEPT_REQUESTS`. ``clock`` gives the time of the ``Date`` header, None leaves it to the server; ``headers``
-    stand in every answer; ``before_answer`` is called before each, so that the world can change between two pages.
+    `referrals` can be changed while the server runs; `requests` is what came in, oldest first, at most the last
+    `KEPT_REQUESTS`. `clock` gives the time of the `Date` header, None leaves it to the server; `headers` stand in every
+    answer; `before_answer` is called before each, so that the world can change between two pages.
+
+    :param accepts: tells whether an access token is good now.
+    :param page_size: referrals on a page.
     """
 
     def __init__(self, accepts: Callable[[str], bool], *, page_size: int = 10) -> None:
@@ -100,23 +105,25 @@ class PartnerCenter:
         path: str = "",
         method: str = "",
     ) -> None:
-        """Answer the next ``count`` requests with this status, before anything else is looked at.
+        """Answer the next `count` requests with this status, before anything else is looked at.
 
-        ``body``: text or bytes are sent as they are, other values as JSON, None as the documented error body.
-        ``path``: only requests whose path contains this text count. ``method``: only requests of this method.
+        :param body: text or bytes are sent as they are, other values as JSON, None as the documented error body.
+        :param path: only requests whose path contains this text count.
+        :param method: only requests of this method.
         """
         with self._lock:
             self._faults.extend(_Fault(status, headers or {}, body, path, method) for _ in range(count))
 
     def close_connection_next(self, count: int = 1) -> None:
-        """Break the connection of the next ``count`` requests without an answer."""
+        """Break the connection of the next `count` requests without an answer."""
         with self._lock:
             self._faults.extend(_Fault(0) for _ in range(count))
 
     def break_next(self, count: int, how: Break, *, path: str = "", method: str = "") -> None:
-        """Let the right answer to the next ``count`` requests go wrong on its way, see `Break`.
+        """Let the right answer to the next `count` requests go wrong on its way, see `Break`.
 
-        ``path``: only requests whose path contains this text count. ``method``: only requests of this method.
+        :param path: only requests whose path contains this text count.
+        :param method: only requests of this method.
         """
         with self._lock:
             self._faults.extend(_Fault(200, path=path, method=method, broken=how) for _ in range(count))
@@ -129,7 +136,7 @@ class PartnerCenter:
     def add_raw_item(self, text: str, *, updated: str | None = None, referral_id: str | None = None) -> None:
         """Serve this text as one item of the list, for what `json.dumps` cannot make.
 
-        ``updated`` and ``referral_id`` stand in for what the text says when it cannot be parsed here.
+        `updated` and `referral_id` stand in for what the text says when it cannot be parsed here.
         """
         self.referrals.add_text(text, updated=updated, referral_id=referral_id)
 

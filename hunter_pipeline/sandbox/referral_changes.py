@@ -40,7 +40,7 @@ class RefusedChangeError(ValueError):
 def change_referral(store: ReferralStore, item: Item, request: Request) -> Item:
     """Carry out a PATCH and return the referral as it is then; its eTag is another one.
 
-    Raises `RefusedChangeError` when the eTag is not the current one (412) or the change is not allowed (400).
+    :raises RefusedChangeError: the eTag is not the current one (412), or the change is not allowed (400).
     """
     if_match = request.headers.get("If-Match")
     if if_match is not None and if_match not in ("*", item.etag):

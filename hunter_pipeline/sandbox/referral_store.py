@@ -20,7 +20,7 @@ SHORT_LIST_OMITS: Final = ("consent", "inviteContext", "eTag", "team")
 
 @dataclass(frozen=True)
 class Item:
-    """One referral. ``text`` is what a GET of it gives, ``listed`` what the list shows; undated ones sort lowest."""
+    """One referral. `text` is what a GET of it gives, `listed` what the list shows; undated ones sort lowest."""
 
     referral_id: str | None
     text: str
@@ -41,8 +41,8 @@ class ReferralStore:
     def add(self, payload: object, *, short_in_list: bool = False) -> None:
         """Add one referral, whatever its shape.
 
-        ``short_in_list``: the list leaves out the customer's contacts and ids, the consent, the invitation and the
-        eTag, as the documents' list sample does; a GET of the one referral gives them.
+        :param short_in_list: the list leaves out the customer's contacts and ids, the consent, the invitation and the
+            eTag, as the documents' list sample does; a GET of the one referral gives them.
         """
         self.add_text(json.dumps(payload), short_in_list=short_in_list)
 
@@ -51,7 +51,7 @@ class ReferralStore:
     ) -> None:
         """Add one referral as JSON text, which need not be readable here.
 
-        ``updated`` and ``referral_id`` stand in for what an unreadable text says.
+        `updated` and `referral_id` stand in for what an unreadable text says.
         """
         item = _make(text, short_in_list, updated, referral_id)
         with self._lock:
@@ -60,7 +60,7 @@ class ReferralStore:
     def update(self, referral_id: str, **changes: object) -> None:
         """Change top-level keys of a referral, and move its `updatedDateTime` to now unless a change names it.
 
-        Raises ``KeyError`` for an id that is not there.
+        :raises KeyError: there is none of this id.
         """
         with self._lock:
             index = self._index(referral_id)
@@ -74,7 +74,10 @@ class ReferralStore:
             self._items[index] = _make(json.dumps(payload), old.text != old.listed, None, None)
 
     def remove(self, referral_id: str) -> None:
-        """Forget a referral. Raises ``KeyError`` for an id that is not there."""
+        """Forget a referral.
+
+        :raises KeyError: there is none of this id.
+        """
         with self._lock:
             del self._items[self._index(referral_id)]
 

@@ -27,7 +27,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loade
 
 @dataclass(frozen=True)
 class Sample:
-    """One referral as JSON text. ``short_in_list``: the list form leaves the customer's contacts out."""
+    """One referral as JSON text. `short_in_list`: the list form leaves the customer's contacts out."""
 
     text: str
     short_in_list: bool = False
@@ -120,7 +120,7 @@ def _expand(row: Mapping[str, Any], template: Mapping[str, Any], kinds: Mapping[
 
 
 def _contact(text: str) -> dict[str, Any]:
-    """A contact from ``First Last <address>``; the address may be missing."""
+    """A contact from `First Last <address>`; the address may be missing."""
     names, _, address = text.partition("<")
     first, _, last = names.strip().partition(" ")
     return {
@@ -134,7 +134,7 @@ def _contact(text: str) -> dict[str, Any]:
 
 
 def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """A deep copy of ``under`` with the values of ``over`` on top; objects are merged, all else is replaced."""
+    """A deep copy of `under` with the values of `over` on top; objects are merged, all else is replaced."""
     merged = {key: _copy(value) for key, value in under.items()}
     for key, value in over.items():
         below = merged.get(key)

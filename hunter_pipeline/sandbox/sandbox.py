@@ -39,16 +39,19 @@ FIRST_START: Final = "first_start.txt"
 
 
 class Sandbox:
-    """A local Partner Center, identity provider and DNS server; use it in a ``with`` statement.
+    """A local Partner Center, identity provider and DNS server; use it in a `with` statement.
 
-    ``directory`` is where the certificate authority's ``ca.pem`` is written, anew at each start, and the moment of the
-    first start is kept; None: a temporary one. ``first_start`` (aware UTC) is the moment from which the samples' dates
-    are counted; None: the one that the directory keeps, else now. ``referrals`` are payloads of any shape, None for the
-    samples. ``zone`` maps names to records as `ZoneServer` takes them, None for the samples' zone. ``approve``: whether
-    a device code is approved by itself. ``page_size``: referrals
-    on a page. ``access_token_seconds``, ``strict_rotation`` and ``client_secret`` are described at `Identity`.
+    `access_token_seconds`, `strict_rotation` and `client_secret` are described at `Identity`.
 
-    Raises ``OSError`` when a port that was asked for is taken, or when the directory keeps no date as first start.
+    :param directory: where the certificate authority's `ca.pem` is written, anew at each start, and the moment of the
+        first start is kept; None: a temporary one.
+    :param first_start: the moment (aware UTC) from which the samples' dates are counted; None: the one that the
+        directory keeps, else now.
+    :param referrals: payloads of any shape; None: the samples.
+    :param zone: names and their records as `ZoneServer` takes them; None: the samples' zone.
+    :param approve: whether a device code is approved by itself.
+    :param page_size: referrals on a page.
+    :raises OSError: a port that was asked for is taken, or the directory keeps no date as first start.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class Sandbox:
         self.stop()
 
     def start(self) -> None:
-        """Write ``ca.pem`` and answer from now on."""
+        """Write `ca.pem` and answer from now on."""
         try:
             self._start()
         except BaseException:

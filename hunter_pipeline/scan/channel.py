@@ -1,7 +1,7 @@
 """Sockets to one DNS server, cheap enough for hundreds of questions at once.
 
 Here belongs how a question travels: UDP ports, numbers, lost packets, time-outs, and TCP for what does not fit. Which
-server is asked, its pace, retries and what becomes of a failure are in ``dns``, what packets hold in ``wire``. A reply
+server is asked, its pace, retries and what becomes of a failure are in `dns`, what packets hold in `wire`. A reply
 costs some microseconds here; a task, a timer or a future for each question would cost more than the rest of a scan.
 """
 
@@ -37,7 +37,7 @@ Done = Callable[[Outcome], None]
 
 @dataclass(slots=True, eq=False)
 class _Asked:
-    """A question under way. ``done`` is None once it was called."""
+    """A question under way. `done` is None once it was called."""
 
     asked: bytes
     done: Done | None
@@ -51,9 +51,10 @@ class _Asked:
 
 
 class Channel:
-    """Asks one server. ``timeout`` is in seconds, for one attempt; lost packets are sent again within it.
+    """Asks one server.
 
-    :raises ValueError: the address is none, see ``split_address``.
+    :param timeout: in seconds, for one attempt; lost packets are sent again within it.
+    :raises ValueError: the address is none, see `split_address`.
     """
 
     def __init__(self, address: str, timeout: float) -> None:
@@ -72,7 +73,7 @@ class Channel:
         self._vary = 0.0
 
     def ask(self, name: str, rtype: str, done: Done, *, fresh: bool = False) -> None:
-        """Send a question; ``done`` is called once with what came of it, never before this returns.
+        """Send a question; `done` is called once with what came of it, never before this returns.
 
         :param fresh: from a port that no other question uses, after a reply that made no sense.
         """
@@ -175,7 +176,7 @@ class Channel:
             done(outcome)
 
     def later(self, question: _Asked, outcome: Outcome) -> None:
-        """As ``finish``, once the present call is over."""
+        """As `finish`, once the present call is over."""
         self._loop.call_soon(self.finish, question, outcome)
 
     def _start(self, work: asyncio._CoroutineLike[None]) -> None:
@@ -293,7 +294,7 @@ class _Port:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[v6]:port``, the host an IP address; the port is 53 when there is none.
+    """Host and port of `host:port` or `[v6]:port`, the host an IP address; the port is 53 when there is none.
 
     :raises ValueError: it is something else.
     """
@@ -310,7 +311,7 @@ def split_address(address: str) -> tuple[str, int]:
 class Slots:
     """So many at once, first come, first served.
 
-    ``asyncio.Semaphore`` does the same, but each release looks at all waiters that were woken and did not run yet,
+    `asyncio.Semaphore` does the same, but each release looks at all waiters that were woken and did not run yet,
     which with hundreds of questions under way costs more than the questions.
     """
 

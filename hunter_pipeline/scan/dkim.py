@@ -1,7 +1,7 @@
-"""DKIM by RFC 6376: what the key records under ``_domainkey`` show.
+"""DKIM by RFC 6376: what the key records under `_domainkey` show.
 
 Here belongs the reading of key records and the conclusion from the names that were asked. Which selectors are worth
-asking is in ``scan`` and ``providers.yaml``. Selectors cannot be listed from outside, so "no key" is said only where
+asking is in `scan` and `providers.yaml`. Selectors cannot be listed from outside, so "no key" is said only where
 the zone itself rules one out.
 """
 
@@ -25,7 +25,11 @@ _SHORTEST_KEY: Final = 32  # octets of an Ed25519 key (RFC 8463); RSA keys are l
 
 @dataclass(frozen=True)
 class DkimKey:
-    """A key record. ``revoked`` has an empty key (section 3.6.1); ``testing`` is the flag ``t=y``."""
+    """A key record.
+
+    :param revoked: its key is empty (section 3.6.1).
+    :param testing: the flag `t=y`.
+    """
 
     revoked: bool
     testing: bool = False
@@ -33,7 +37,10 @@ class DkimKey:
 
 @dataclass(frozen=True)
 class Dkim:
-    """The DKIM signal of a domain; ``selectors`` are those with a key, or with a revoked one if there is no other."""
+    """The DKIM signal of a domain.
+
+    :param selectors: those with a key, or with a revoked one if there is no other.
+    """
 
     state: DkimState
     selectors: tuple[str, ...] = ()
@@ -44,7 +51,7 @@ class Dkim:
 def parse_dkim_key(record: str) -> DkimKey | None:
     """Read a TXT record as a key (section 3.6.1), or return None when it is none.
 
-    ``v`` is optional, but when it is there it comes first and is ``DKIM1``; ``p`` must be there and be base64. Never
+    `v` is optional, but when it is there it comes first and is `DKIM1`; `p` must be there and be base64. Never
     raises.
     """
     tags: dict[str, str] = {}
@@ -82,13 +89,13 @@ def asked_selectors(domain: str, replies: Replies) -> dict[str, Reply]:
 
 
 def read_dkim(domain: str, replies: Replies) -> Dkim:
-    """The DKIM signal of a domain from the replies of its selectors and of ``_domainkey`` itself.
+    """The DKIM signal of a domain from the replies of its selectors and of `_domainkey` itself.
 
-    - ``found``: a selector has a key. ``revoked``: those that were found have an empty one.
-    - ``none``: ``_domainkey`` does not exist, so nothing below it does (RFC 8020); or what makes it exist is no key:
+    - `found`: a selector has a key. `revoked`: those that were found have an empty one.
+    - `none`: `_domainkey` does not exist, so nothing below it does (RFC 8020); or what makes it exist is no key:
       a wildcard that answers for every name, or selectors that point at a missing name.
-    - ``unknown_selector``: something is there, under none of the selectors that were asked.
-    - ``unknown``: a look-up that it depends on failed.
+    - `unknown_selector`: something is there, under none of the selectors that were asked.
+    - `unknown`: a look-up that it depends on failed.
     """
     apex = replies.get((domain, "MX"))
     if apex is not None and apex.status is LookupStatus.nxdomain:

@@ -28,7 +28,7 @@ _PERCENT: Final = re.compile(r"[0-9]{1,3}")
 
 @dataclass(frozen=True)
 class DmarcRecord:
-    """One parsed record. A policy is None when its tag is absent or has no defined value; ``bad`` names the latter."""
+    """One parsed record. A policy is None when its tag is absent or has no defined value; `bad` names the latter."""
 
     p: Policy | None = None
     sp: Policy | None = None
@@ -45,9 +45,11 @@ class DmarcRecord:
 class Dmarc:
     """The DMARC signal of a domain.
 
-    ``policy`` is what receivers are asked to do today: by ``p`` (``sp`` or ``np`` of a parent's record), one step
-    milder with ``t=y``. ``record`` is the published text, ``found_at`` the domain that published it. ``pct`` is the
-    published percentage, which RFC 9989 removed: information, not coverage.
+    :param policy: what receivers are asked to do today: by `p` (`sp` or `np` of a parent's record), one step milder
+        with `t=y`.
+    :param record: the published text.
+    :param found_at: the domain that published it.
+    :param pct: the published percentage, which RFC 9989 removed: information, not coverage.
     """
 
     state: DmarcState
@@ -59,12 +61,12 @@ class Dmarc:
 
 
 def select_dmarc(records: Sequence[str]) -> tuple[str, ...]:
-    """The TXT records that are DMARC records: they begin with ``v=DMARC1``, the value in this case (section 4.8)."""
+    """The TXT records that are DMARC records: they begin with `v=DMARC1`, the value in this case (section 4.8)."""
     return tuple(record for record in records if _VERSION.match(record))
 
 
 def parse_dmarc(record: str) -> DmarcRecord:
-    """Parse a record that ``select_dmarc`` chose (section 4.7, 4.8).
+    """Parse a record that `select_dmarc` chose (section 4.7, 4.8).
 
     Tag names are exact and in any case, policies too; unknown tags are ignored, and of a repeated tag the first
     counts. Never raises.
@@ -99,15 +101,15 @@ def parse_dmarc(record: str) -> DmarcRecord:
 
 
 def read_dmarc(domain: str, replies: Replies) -> Dmarc:
-    """The DMARC signal of a domain from the TXT replies of ``_dmarc`` names (section 4.10).
+    """The DMARC signal of a domain from the TXT replies of `_dmarc` names (section 4.10).
 
     The domain's own record counts. Without one, the record of its organizational domain does, else that of the
-    public suffix domain, both found by the tree walk; its ``sp`` (``np`` if the domain does not exist) applies.
+    public suffix domain, both found by the tree walk; its `sp` (`np` if the domain does not exist) applies.
 
-    - ``ok``: a policy applies. A record whose ``p`` is missing or, like ``sp`` and ``np``, not a defined value, means
-      ``none`` when ``rua`` holds a usable address (section 4.10.1).
-    - ``invalid``: without such an address that record means no DMARC at all. So do several records at the domain.
-    - ``none``: no record. ``unknown``: a look-up that it depends on failed.
+    - `ok`: a policy applies. A record whose `p` is missing or, like `sp` and `np`, not a defined value, means
+      `none` when `rua` holds a usable address (section 4.10.1).
+    - `invalid`: without such an address that record means no DMARC at all. So do several records at the domain.
+    - `none`: no record. `unknown`: a look-up that it depends on failed.
     """
     own = replies.get((f"_dmarc.{domain}", "TXT"))
     if own is None or not own.status.known:

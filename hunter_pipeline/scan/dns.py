@@ -1,8 +1,8 @@
 """DNS look-ups: many questions at once, each with a status that tells failure from absence.
 
 Here belongs how a question is asked: servers, pace, retries, and which servers are worth asking. How it travels is in
-``channel``, what a reply says in ``wire``, what an answer means for e-mail in the modules named after each signal, and
-which questions are worth asking in ``scan``.
+`channel`, what a reply says in `wire`, what an answer means for e-mail in the modules named after each signal, and
+which questions are worth asking in `scan`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from hunter_pipeline.scan.wire import Outcome, failure
 class DnsSettings:
     """How to ask.
 
-    ``servers`` are ``host:port`` or ``[v6]:port``; none means those of the system. ``in_flight`` is the number of
-    questions under way at once, ``qps_per_server`` the questions a second that one server gets at first, and
-    ``most_qps_per_server`` those that it gets at most while it answers cleanly. ``timeout`` is the seconds that one
-    attempt waits (lost packets are sent again within it), ``attempts`` how often a question is asked in all before its
-    failure is believed.
+    :param servers: `host:port` or `[v6]:port`; none means those of the system.
+    :param in_flight: questions under way at once.
+    :param qps_per_server: questions a second that one server gets at first.
+    :param most_qps_per_server: those that it gets at most while it answers cleanly.
+    :param timeout: seconds that one attempt waits; lost packets are sent again within it.
+    :param attempts: how often a question is asked in all before its failure is believed.
     """
 
     servers: tuple[str, ...] = ()
@@ -46,7 +47,9 @@ class DnsClient:
 
     A server whose last ten replies were all failures is left alone for a while, which doubles up to two seconds, and
     the others are asked meanwhile. Truncated replies are asked again over TCP. A reply that makes no sense is asked
-    again from another port. Entering raises ``ValueError`` for a server that is no address.
+    again from another port.
+
+    :raises ValueError: on entering: a server is no address.
     """
 
     def __init__(self, settings: DnsSettings) -> None:
@@ -95,10 +98,12 @@ class DnsClient:
         return {server.address: outcome for server, outcome in zip(self._servers, found, strict=True)}
 
     async def lookup_many(self, questions: Iterable[Question]) -> list[Reply]:
-        """Ask ``(name, type)`` questions, and return the replies in their order.
+        """Ask `(name, type)` questions, and return the replies in their order.
 
         Types: A, AAAA, CNAME, MX, NS, PTR, SOA and TXT. No failure of a name or a server raises; it is the reply's
-        status. Raises ``ValueError`` for an unknown type.
+        status.
+
+        :raises ValueError: an unknown type.
         """
         asked = list(questions)
         replies: list[Reply | None] = [None] * len(asked)

@@ -1,6 +1,6 @@
 """What an MX reply says about where a domain's mail goes.
 
-Here belongs the reading of MX records by RFC 5321 and RFC 7505. Whose hosts they are is in ``providers``.
+Here belongs the reading of MX records by RFC 5321 and RFC 7505. Whose hosts they are is in `providers`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ MxState = Literal["present", "none", "null", "unknown"]
 
 @dataclass(frozen=True)
 class Mx:
-    """``hosts`` are in order of preference, in lower case without the last dot."""
+    """The MX signal of a domain.
+
+    :param hosts: in order of preference, in lower case without the last dot.
+    """
 
     state: MxState
     hosts: tuple[str, ...] = ()
@@ -26,11 +29,11 @@ class Mx:
 def read_mx(reply: Reply | None) -> Mx:
     """Mail exchangers of a domain from its MX reply.
 
-    - ``present``: at least one host.
-    - ``null``: the only MX is the root name, by which a domain says that it accepts no mail (RFC 7505).
-    - ``none``: the domain or the record does not exist. RFC 5321 section 5.1 then lets mail go to the address record
+    - `present`: at least one host.
+    - `null`: the only MX is the root name, by which a domain says that it accepts no mail (RFC 7505).
+    - `none`: the domain or the record does not exist. RFC 5321 section 5.1 then lets mail go to the address record
       of the domain, which is no mail set-up that anybody chose.
-    - ``unknown``: the look-up failed or was not made, which is neither.
+    - `unknown`: the look-up failed or was not made, which is neither.
     """
     if reply is None or not reply.status.known:
         return Mx("unknown")

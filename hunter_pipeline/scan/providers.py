@@ -148,8 +148,8 @@ class Decision:
 def load_catalogue(path: Path = CATALOGUE_PATH, hosters_path: Path = HOSTERS_PATH) -> Catalogue:
     """Read and validate the catalogue.
 
-    Raises ``CatalogueError`` for a file that is not YAML, an unknown key, a malformed suffix, and a suffix or a name
-    that stands twice.
+    :raises CatalogueError: the file is not YAML, has an unknown key, a malformed suffix, or a suffix or a name that
+        stands twice.
     """
     file = _read(path, _File)
     hosters = _read(hosters_path, _HosterFile).root

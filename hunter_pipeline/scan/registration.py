@@ -43,9 +43,12 @@ class BootstrapError(ValueError):
 class Registration:
     """The outcome of one look-up.
 
-    ``found``: the registry has the domain. ``unregistered``: it says that it has not. ``unsupported``: the top-level
-    domain has no RDAP server in the bootstrap file. ``rate_limited``: the registry asked to wait. ``failed``: anything
-    else. ``reason`` says why there is no data. Dates are in UTC and None where the registry gives none.
+    Dates are in UTC and None where the registry gives none.
+
+    :param status: `found`: the registry has the domain. `unregistered`: it says that it has not. `unsupported`: the
+        top-level domain has no RDAP server in the bootstrap file. `rate_limited`: the registry asked to wait. `failed`:
+        anything else.
+    :param reason: why there is no data.
     """
 
     domain: str
@@ -59,11 +62,13 @@ class Registration:
 
 
 class RegistrationClient:
-    """Asks registries, each at most once in ``interval`` seconds.
+    """Asks registries. Use it from one thread.
 
-    ``session`` makes the requests (TLS settings, proxies); without one, a plain one is made. ``bootstrap`` is a file
-    in the form of IANA's ``dns.json``. whoisit keeps its bootstrap for the whole process: the client made last
-    decides. Use it from one thread. Raises ``BootstrapError``.
+    :param session: makes the requests (TLS settings, proxies); without one, a plain one is made.
+    :param bootstrap: a file in the form of IANA's `dns.json`. whoisit keeps its bootstrap for the whole process: the
+        client made last decides.
+    :param interval: seconds between two questions to one registry.
+    :raises BootstrapError: the file cannot be used.
     """
 
     def __init__(
@@ -82,7 +87,7 @@ class RegistrationClient:
         _load(bootstrap)
 
     def lookup(self, domain: str, now: datetime) -> Registration:
-        """Look a registrable domain up (A-labels), and stamp the outcome with ``now``. No failure raises."""
+        """Look a registrable domain up (A-labels), and stamp the outcome with `now`. No failure raises."""
         try:
             _, url, _ = whoisit.build_query(query_type="domain", query_value=domain)
         except whoisit.errors.UnsupportedError:

@@ -1,7 +1,7 @@
 """A question to DNS, the reply to it, and the text form of what came.
 
 Here belong the values that every other module of the scan speaks in, and how they are stored. How a reply gets here
-is in ``dns``, what it means for e-mail in the modules named after each signal.
+is in `dns`, what it means for e-mail in the modules named after each signal.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Question = tuple[str, str]
 class LookupStatus(StrEnum):
     """What became of a question.
 
-    ``answer``: records came. ``nodata``: the name exists without such a record, and the zone's SOA says so (RFC 2308).
-    ``nxdomain``: neither the name nor anything below it exists (RFC 8020). Everything else says nothing about the zone:
-    ``unvouched`` (no record and nobody who vouches for its absence: the referral or the empty answer of a lame
-    server), ``servfail``, ``refused``, ``timeout``, and ``other`` (a reply code that is no answer, a reply that cannot
+    `answer`: records came. `nodata`: the name exists without such a record, and the zone's SOA says so (RFC 2308).
+    `nxdomain`: neither the name nor anything below it exists (RFC 8020). Everything else says nothing about the zone:
+    `unvouched` (no record and nobody who vouches for its absence: the referral or the empty answer of a lame
+    server), `servfail`, `refused`, `timeout`, and `other` (a reply code that is no answer, a reply that cannot
     be read or is about something else, a name that cannot be asked, no server reachable).
     """
 
@@ -43,19 +43,23 @@ class LookupStatus(StrEnum):
 _KNOWN: Final = (LookupStatus.answer, LookupStatus.nodata, LookupStatus.nxdomain)
 
 STRIPPED: Final = "the server sends no proof of absence"
-"""The ``detail`` of a ``nodata`` that came without an SOA from a server that never sends one, see ``vouched``."""
+"""The `detail` of a `nodata` that came without an SOA from a server that never sends one, see `vouched`."""
 
 
 @dataclass(frozen=True)
 class Reply:
     """The outcome of one question.
 
-    ``name`` is in lower case without the last dot. ``records`` are in presentation form, sorted: an MX is
-    ``"10 mx.host"`` (a null MX ``"0 ."``), a TXT its strings joined without a space, where a backslash and every
-    octet outside printable ASCII stand as in a zone file (``\\\\``, ``\\195``), see ``txt_octets``. ``ttl`` is the
-    smallest of the records' in seconds. ``server`` is the last one asked. ``attempts`` counts the times it was asked,
-    0 for a name that cannot be asked; ``milliseconds`` went by from the first of them to the reply. ``cnames`` are the
-    targets followed on the way to the records. ``detail`` says in words what an odd reply was.
+    :param name: in lower case without the last dot.
+    :param records: in presentation form, sorted: an MX is `"10 mx.host"` (a null MX `"0 ."`), a TXT its strings joined
+        without a space, where a backslash and every octet outside printable ASCII stand as in a zone file (`\\\\`,
+        `\\195`), see `txt_octets`.
+    :param ttl: the smallest of the records', in seconds.
+    :param server: the last one asked.
+    :param attempts: the times it was asked; 0 for a name that cannot be asked.
+    :param milliseconds: went by from the first of them to the reply.
+    :param cnames: the targets followed on the way to the records.
+    :param detail: says in words what an odd reply was.
     """
 
     name: str
@@ -70,7 +74,7 @@ class Reply:
     detail: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that ``from_json`` reads back; its texts hold ASCII only, so any database stores them."""
+        """A JSON object that `from_json` reads back; its texts hold ASCII only, so any database stores them."""
         return {
             "name": self.name,
             "rtype": self.rtype,
@@ -86,7 +90,11 @@ class Reply:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The reply that ``to_json`` wrote. Raises ``KeyError`` or ``ValueError`` when it is something else."""
+        """The reply that `to_json` wrote.
+
+        :raises KeyError: it is something else.
+        :raises ValueError: so it is.
+        """
         status = LookupStatus(data["status"])
         # what was stored before proofs were looked at may be a lame server's word
         unproven = STRIPPED if status is LookupStatus.nodata else None
@@ -117,7 +125,7 @@ def is_askable(name: str) -> bool:
 
 
 def escape_octets(octets: bytes) -> str:
-    """The octets in the form of a ``Reply``'s records, printable ASCII whatever they are."""
+    """The octets in the form of a `Reply`'s records, printable ASCII whatever they are."""
     plain = octets.decode("latin-1")
     if plain.isascii() and plain.isprintable() and "\\" not in plain:
         return plain
@@ -125,7 +133,7 @@ def escape_octets(octets: bytes) -> str:
 
 
 def txt_octets(record: str) -> bytes:
-    """The octets of a TXT record as a ``Reply`` shows it. Never raises: a lone backslash stands for itself."""
+    """The octets of a TXT record as a `Reply` shows it. Never raises: a lone backslash stands for itself."""
     return _ESCAPE.sub(_unescape, record.encode("utf-8", "surrogatepass"))
 
 

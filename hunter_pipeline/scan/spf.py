@@ -24,7 +24,7 @@ _LOOKUP_MECHANISMS: Final = frozenset({"include", "a", "mx", "ptr", "exists"})
 
 @dataclass(frozen=True)
 class Term:
-    """A mechanism with its qualifier (``+``, ``-``, ``~`` or ``?``), or a modifier, which has none."""
+    """A mechanism with its qualifier (`+`, `-`, `~` or `?`), or a modifier, which has none."""
 
     name: str
     value: str
@@ -33,19 +33,19 @@ class Term:
 
 @dataclass(frozen=True)
 class SpfRecord:
-    """One parsed record. Terms after ``all`` are never reached and are left out; errors anywhere are kept."""
+    """One parsed record. Terms after `all` are never reached and are left out; errors anywhere are kept."""
 
     terms: tuple[Term, ...]
     errors: tuple[str, ...]
 
     @cached_property
     def all_qualifier(self) -> str | None:
-        """The qualifier of ``all``, or None when the record has none."""
+        """The qualifier of `all`, or None when the record has none."""
         return next((term.qualifier for term in self.terms if term.name == "all"), None)
 
     @cached_property
     def lookup_terms(self) -> tuple[Term, ...]:
-        """The terms that cost a look-up each (section 4.6.4); ``redirect`` counts only without ``all``."""
+        """The terms that cost a look-up each (section 4.6.4); `redirect` counts only without `all`."""
         ends = self.all_qualifier is not None
         return tuple(
             term
@@ -59,9 +59,11 @@ class SpfRecord:
 class Spf:
     """The SPF signal of a domain.
 
-    ``record`` is the text as published (several on one line each), ``includes`` the number of ``include:`` in it,
-    ``all_qualifier`` that of ``all``, or of the record that ``redirect`` leads to. ``lookups`` is the cost of the
-    whole tree, None when it is not known. ``open``: a look-up that failed could make it a ``permerror`` after all.
+    :param record: the text as published (several on one line each).
+    :param includes: the number of `include:` in it.
+    :param all_qualifier: that of `all`, or of the record that `redirect` leads to.
+    :param lookups: the cost of the whole tree; None when it is not known.
+    :param open: a look-up that failed could make it a `permerror` after all.
     """
 
     state: SpfState
@@ -75,13 +77,13 @@ class Spf:
 
 
 def select_spf(records: Sequence[str]) -> tuple[str, ...]:
-    """The TXT records that are SPF records: ``v=spf1`` in any case, then a space or the end (section 4.5)."""
+    """The TXT records that are SPF records: `v=spf1` in any case, then a space or the end (section 4.5)."""
     return tuple([record for record in records if _VERSION.match(record)])
 
 
 @lru_cache(maxsize=4096)
 def parse_spf(record: str) -> SpfRecord:
-    """Parse a record that ``select_spf`` chose, by the grammar of section 12. Never raises; errors are listed."""
+    """Parse a record that `select_spf` chose, by the grammar of section 12. Never raises; errors are listed."""
     text = txt_text(record)
     terms: list[Term] = []
     errors: list[str] = []
@@ -111,11 +113,11 @@ def parse_spf(record: str) -> SpfRecord:
 def read_spf(domain: str, replies: Replies) -> Spf:
     """The SPF signal of a domain from its TXT reply and those of the names that its record includes.
 
-    - ``none``: no SPF record. ``ok``: one record, and no error in it or in what it includes as far as that could be
+    - `none`: no SPF record. `ok`: one record, and no error in it or in what it includes as far as that could be
       read; a name that could not is a warning.
-    - ``permerror``: two records (section 4.5), a syntax error (4.6), more than ten look-ups (4.6.4), or an
-      ``include`` or ``redirect`` of a name without a usable record (5.2, 6.1).
-    - ``unknown``: the domain's own records could not be looked up.
+    - `permerror`: two records (section 4.5), a syntax error (4.6), more than ten look-ups (4.6.4), or an
+      `include` or `redirect` of a name without a usable record (5.2, 6.1).
+    - `unknown`: the domain's own records could not be looked up.
 
     Targets that were not asked for, or hold macros, count one look-up and are not judged.
     """
@@ -144,13 +146,13 @@ def read_spf(domain: str, replies: Replies) -> Spf:
 
 
 def spf_targets(reply: Reply | None) -> tuple[str, ...]:
-    """The ``targets`` that ``read_spf`` finds in a domain's own TXT reply; what they publish plays no part."""
+    """The `targets` that `read_spf` finds in a domain's own TXT reply; what they publish plays no part."""
     records = select_spf(reply.records) if reply and reply.status.known else ()
     return _targets(parse_spf(records[0])) if len(records) == 1 else ()
 
 
 def open_spf_questions(domain: str, replies: Replies) -> list[Question]:
-    """The questions that ``read_spf`` would like to have an answer to and that nobody asked yet."""
+    """The questions that `read_spf` would like to have an answer to and that nobody asked yet."""
     reply = replies.get((domain, "TXT"))
     if reply is None or len(select_spf(reply.records)) != 1:
         return []

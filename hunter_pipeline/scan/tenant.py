@@ -25,9 +25,11 @@ _NO_TENANT: Final = re.compile(r"AADSTS90002\b")
 
 @dataclass(frozen=True)
 class TenantDiscovery:
-    """``found``: the domain is verified in the tenant ``tenant_id``. ``none``: in no tenant. ``failed``: not known.
+    """What Microsoft tells the public of a domain's tenant.
 
-    ``region`` is Microsoft's name for the tenant's region, such as ``EU``. ``reason`` says why it failed.
+    :param status: `found`: the domain is verified in the tenant `tenant_id`. `none`: in no tenant. `failed`: not known.
+    :param region: Microsoft's name for the tenant's region, such as `EU`.
+    :param reason: why it failed.
     """
 
     status: Literal["found", "none", "failed"]
@@ -39,7 +41,10 @@ class TenantDiscovery:
 def discover_tenant(
     domain: str, session: requests.Session, base_url: str = DEFAULT_BASE_URL, timeout: float = 10.0
 ) -> TenantDiscovery:
-    """Ask for the tenant of a domain (A-labels). ``timeout`` is in seconds. No failure raises."""
+    """Ask for the tenant of a domain (A-labels). No failure raises.
+
+    :param timeout: in seconds.
+    """
     url = f"{base_url.rstrip('/')}/{quote(domain, safe='')}/v2.0/.well-known/openid-configuration"
     try:
         with session.get(url, timeout=timeout, allow_redirects=False, stream=True) as reply:
@@ -59,7 +64,10 @@ def discover_tenant(
 
 
 def _body(reply: requests.Response) -> dict[str, Any]:
-    """The JSON object of a reply of bounded size. Raises ``ValueError`` for anything else."""
+    """The JSON object of a reply of bounded size.
+
+    :raises ValueError: it is anything else.
+    """
     octets = b""
     for chunk in reply.iter_content(1 << 13):
         octets += chunk

@@ -33,9 +33,12 @@ EMPTY: Final = "empty answer without the zone's SOA"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one reply says. ``proven``: the zone's SOA came along. ``recursive``: the server offers recursion.
+    """What one reply says.
 
-    ``truncated``: the whole reply is to be had over TCP. ``plain``: the server does not understand EDNS.
+    :param proven: the zone's SOA came along.
+    :param recursive: the server offers recursion.
+    :param truncated: the whole reply is to be had over TCP.
+    :param plain: the server does not understand EDNS.
     """
 
     status: LookupStatus
@@ -67,7 +70,7 @@ def packet(number: int, asked: bytes, *, edns: bool = True) -> bytes:
 
 
 def read(reply: bytes, asked: bytes) -> Outcome | None:
-    """What a reply to the question section ``asked`` says; None when it is no reply to it and may be forged."""
+    """What a reply to the question section `asked` says; None when it is no reply to it and may be forged."""
     if len(reply) < 12:
         return None
     _, flags, questions, answers, authority, _ = _HEADER.unpack_from(reply)

@@ -85,8 +85,8 @@ class _Loader(yaml.SafeLoader):
 def read_document(path: Path, problems: Problems) -> yaml.Node:
     """Return the root node of a YAML file.
 
-    Raises RulesError when the file cannot be read, is larger than 256 KiB, is not UTF-8, is not one YAML document, is
-    nested deeper than 8 levels, or uses anchors and aliases (a few of them can stand for gigabytes).
+    :raises RulesError: the file cannot be read, is larger than 256 KiB, is not UTF-8, is not one YAML document, is
+        nested deeper than 8 levels, or uses anchors and aliases (a few of them can stand for gigabytes).
     """
     try:
         with path.open("rb") as file:
@@ -145,7 +145,8 @@ def mapping(
 ) -> dict[str, yaml.Node]:
     """Return a mapping's entries; note wrong kinds, unknown, repeated and missing keys.
 
-    `what` names the place in messages, `noun` what its keys are ("key", "provider").
+    :param what: names the place in messages.
+    :param noun: what its keys are: "key", "provider".
     """
     if not isinstance(node, yaml.MappingNode) or node.tag != _TAG + "map":
         problems.add(node, f"{what} must be a mapping, not {_kind(node)}", f"write {_names(required or optional)} here")

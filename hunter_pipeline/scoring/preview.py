@@ -40,9 +40,11 @@ class Mover:
 class Preview:
     """The effect of a change of rules.
 
-    total: leads compared. changed: leads of which score, segment or category would change. segments, categories: the
-    changes from one to another, most frequent first. movers: at most twenty, most points first, then widest change
-    of category.
+    :param total: leads compared.
+    :param changed: leads of which score, segment or category would change.
+    :param segments: the changes from one to another, most frequent first.
+    :param categories: the same of categories.
+    :param movers: at most twenty, most points first, then widest change of category.
     """
 
     total: int
@@ -55,7 +57,7 @@ class Preview:
 def compare(old: Sequence[tuple[str, Score]], new: Sequence[tuple[str, Score]]) -> Preview:
     """Compare two scorings of the same domains, each a sequence of (domain, score) in any order.
 
-    Raises ValueError when a domain stands twice in one of them, or in one only.
+    :raises ValueError: a domain stands twice in one of them, or in one only.
     """
     before, after = dict(old), dict(new)
     if len(before) != len(old) or len(after) != len(new):

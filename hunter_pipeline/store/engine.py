@@ -37,9 +37,8 @@ class DatabaseUnavailable(RuntimeError):  # noqa: N818 - the name says what is t
 class DatabaseUrls:
     """Addresses of the two databases, as SQLAlchemy with psycopg2 reads them. They may hold a password.
 
-    Attributes:
-        hunter: Hunter's own tables.
-        dagster: Dagster's storage.
+    :param hunter: Hunter's own tables.
+    :param dagster: Dagster's storage.
     """
 
     hunter: str
@@ -54,13 +53,10 @@ def normalize_url(url: str, setting: str = HUNTER_SETTING) -> str:
 
     SQLAlchemy would read plain `postgresql://` as the driver psycopg 3, and knows no `postgres://`.
 
-    Args:
-        url: what the user wrote; any of PostgreSQL's schemes, with or without a driver. An address without a database
-            means the database `hunter`.
-        setting: the variable that the error names.
-
-    Raises:
-        ValueError: it is no PostgreSQL address.
+    :param url: what the user wrote; any of PostgreSQL's schemes, with or without a driver. An address without a
+        database means the database `hunter`.
+    :param setting: the variable that the error names.
+    :raises ValueError: it is no PostgreSQL address.
     """
     try:
         parsed = make_url(url.strip())
@@ -88,15 +84,12 @@ def database_urls(database_url: str | None, dagster_database_url: str | None, ho
 
     Several processes may call this at once. A database that is missing is created, empty.
 
-    Args:
-        database_url: HUNTER_DATABASE_URL; None starts the embedded server, or joins the one that runs.
-        dagster_database_url: HUNTER_DAGSTER_DATABASE_URL; None means a database on Hunter's server, called like
-            Hunter's with `_dagster` added.
-        home: HUNTER_HOME, where the embedded server lives.
-
-    Raises:
-        ValueError: a setting is no PostgreSQL address, or both name the same database.
-        DatabaseUnavailable: a server cannot be reached, or a database is missing and may not be created.
+    :param database_url: HUNTER_DATABASE_URL; None starts the embedded server, or joins the one that runs.
+    :param dagster_database_url: HUNTER_DAGSTER_DATABASE_URL; None means a database on Hunter's server, called like
+        Hunter's with `_dagster` added.
+    :param home: HUNTER_HOME, where the embedded server lives.
+    :raises ValueError: a setting is no PostgreSQL address, or both name the same database.
+    :raises DatabaseUnavailable: a server cannot be reached, or a database is missing and may not be created.
     """
     if database_url is None:
         try:
@@ -129,9 +122,8 @@ def make_engine(url: str, pool_size: int = 5) -> Engine:
 
     Values of a statement do not appear in its errors, because they are personal data.
 
-    Args:
-        url: an address as `database_urls` returns it.
-        pool_size: connections that are kept; as many again may be open for a while.
+    :param url: an address as `database_urls` returns it.
+    :param pool_size: connections that are kept; as many again may be open for a while.
     """
     engine = create_engine(
         url,
@@ -149,12 +141,9 @@ def make_engine(url: str, pool_size: int = 5) -> Engine:
 def connect_or_explain(engine: Engine) -> Iterator[Connection]:
     """Yield a connection and close it after use, rolling back what was not committed.
 
-    Args:
-        engine: as `make_engine` returns it.
-
-    Raises:
-        DatabaseUnavailable: the connection cannot be made, or the server went away while it was used. Other errors of
-            statements (a lock time-out, a deadlock) are passed on as they are.
+    :param engine: as `make_engine` returns it.
+    :raises DatabaseUnavailable: the connection cannot be made, or the server went away while it was used. Other errors
+        of statements (a lock time-out, a deadlock) are passed on as they are.
     """
     try:
         connection = engine.connect()
@@ -187,10 +176,9 @@ def _use_utc(connection: Any, _record: object) -> None:
 def explain(url: URL, error: DBAPIError, setting: str) -> str:
     """Return what went wrong with a database and what to do, in one line without password or values of a statement.
 
-    Args:
-        url: address of the database.
-        error: what SQLAlchemy raised.
-        setting: the variable that the address comes from.
+    :param url: address of the database.
+    :param error: what SQLAlchemy raised.
+    :param setting: the variable that the address comes from.
     """
     lines = str(error.orig).strip().splitlines() or ["no reason given"]
     # psycopg2 puts the address in front, which the text has already.

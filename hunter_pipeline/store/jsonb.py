@@ -27,9 +27,8 @@ _ESCAPE = re.compile(r"\\(?:u(?:d[89ab]..\\ud[c-f]..|(?P<bad>0000|d[89a-f]..)|..
 class JsonbText:
     """A JSON value in the form that can be stored.
 
-    Attributes:
-        payload: what a JSONB column can hold.
-        original: the exact JSON text, in ASCII, when the payload differs from it; else None. `json.loads` reads it.
+    :param payload: what a JSONB column can hold.
+    :param original: the exact JSON text, in ASCII, when the payload differs from it; else None. `json.loads` reads it.
     """
 
     payload: Any
@@ -42,13 +41,10 @@ def to_jsonb(value: object) -> JsonbText:
     NUL characters and lone surrogates become U+FFFD, in keys as well; a key that thereby meets an earlier one gets the
     suffix `~2`, `~3` and so on. Numbers that are none become the texts `NaN`, `Infinity` and `-Infinity`.
 
-    Args:
-        value: as `json.loads` returns it: str, int, float, bool, None, lists, and dicts with str keys.
-
-    Raises:
-        ValueError: it is nested deeper than 500 levels, or contains itself, or has an integer of more digits than
-            Python writes.
-        TypeError: it holds something that JSON does not know.
+    :param value: as `json.loads` returns it: str, int, float, bool, None, lists, and dicts with str keys.
+    :raises ValueError: it is nested deeper than 500 levels, or contains itself, or has an integer of more digits than
+        Python writes.
+    :raises TypeError: it holds something that JSON does not know.
     """
     try:
         original = json.dumps(value)

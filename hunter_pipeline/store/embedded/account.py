@@ -75,12 +75,9 @@ except OSError as error:
 def account_for(data: Path) -> Account | None:
     """Return the account for the server of a data directory, or None when the current user can run it.
 
-    Args:
-        data: the data directory; it need not exist. An existing one is served by its owner, because PostgreSQL
-            accepts no other.
-
-    Raises:
-        EmbeddedError: the account is missing and could not be made.
+    :param data: the data directory; it need not exist. An existing one is served by its owner, because PostgreSQL
+        accepts no other.
+    :raises EmbeddedError: the account is missing and could not be made.
     """
     if sys.platform == "win32" or os.geteuid() != 0:
         return None
@@ -124,9 +121,8 @@ def _create_account() -> None:
 def take_ownership(data: Path, account: Account) -> None:
     """Give a data directory that root owns, with all that is in it, to the account.
 
-    Args:
-        data: an existing directory. Nothing is changed when its owner is the account already.
-        account: who shall own it.
+    :param data: an existing directory. Nothing is changed when its owner is the account already.
+    :param account: who shall own it.
     """
     if data.stat().st_uid == account.uid:
         return
@@ -139,12 +135,9 @@ def take_ownership(data: Path, account: Account) -> None:
 def let_through(directory: Path, account: Account) -> None:
     """Let the account pass through a directory and every directory above it.
 
-    Args:
-        directory: an existing directory, absolute.
-        account: who must be able to enter it.
-
-    Raises:
-        EmbeddedError: a directory is closed and its file system or owner keeps it so.
+    :param directory: an existing directory, absolute.
+    :param account: who must be able to enter it.
+    :raises EmbeddedError: a directory is closed and its file system or owner keeps it so.
     """
     if _can_enter(directory, account):
         return
@@ -166,12 +159,9 @@ def open_programs(installation: Path, account: Account) -> None:
     A package installed under a tight umask is readable by root alone; these files are public software, so read
     permission is all that is added.
 
-    Args:
-        installation: the directory with `bin`, `lib` and `share`.
-        account: who must be able to run the programs.
-
-    Raises:
-        EmbeddedError: the account still cannot run them.
+    :param installation: the directory with `bin`, `lib` and `share`.
+    :param account: who must be able to run the programs.
+    :raises EmbeddedError: the account still cannot run them.
     """
     let_through(installation.parent, account)
     server = installation / "bin" / "postgres"
@@ -208,8 +198,7 @@ def _can_enter(directory: Path, account: Account) -> bool:
 def _ask(command: list[str], account: Account) -> bool:
     """Whether a command succeeds under the account.
 
-    Raises:
-        EmbeddedError: there is no answer.
+    :raises EmbeddedError: there is no answer.
     """
     for _ in range(_ASKED):
         done = subprocess.run(account.command(command), check=False, capture_output=True, cwd="/")
@@ -246,9 +235,8 @@ def acl_of_mode(mode: int) -> Acl:
 def with_pass_entry(acl: Acl, uid: int) -> Acl:
     """Return the list with execute permission for one user added and every other effective right unchanged.
 
-    Args:
-        acl: the list to start from.
-        uid: the user to let through.
+    :param acl: the list to start from.
+    :param uid: the user to let through.
     """
     masked = (_USER, _GROUP_OBJ, _GROUP)
     old_mask = acl.get((_MASK, _NO_ID), 7)

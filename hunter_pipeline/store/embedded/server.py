@@ -49,8 +49,7 @@ _SETTINGS = {
 class ServerFiles:
     """Where the server of a home directory keeps what.
 
-    Attributes:
-        root: `postgres` in the home directory, absolute.
+    :param root: `postgres` in the home directory, absolute.
     """
 
     root: Path
@@ -90,10 +89,9 @@ class ServerFiles:
 class Postmaster:
     """What `postmaster.pid` says (PostgreSQL source, src/include/utils/pidfile.h).
 
-    Attributes:
-        pid: process id of the server.
-        socket_directory: where its socket is.
-        ready: whether it said that it accepts connections.
+    :param pid: process id of the server.
+    :param socket_directory: where its socket is.
+    :param ready: whether it said that it accepts connections.
     """
 
     pid: int
@@ -109,8 +107,7 @@ class Postmaster:
     def answers(self) -> bool:
         """Whether something listens on the server's socket.
 
-        Raises:
-            PermissionError: the socket belongs to another user.
+        :raises PermissionError: the socket belongs to another user.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(5)
@@ -145,8 +142,7 @@ def data_version(files: ServerFiles) -> int | None:
 def installation() -> Path:
     """Return the directory with the server's `bin`, `lib` and `share`.
 
-    Raises:
-        EmbeddedError: the package that brings it is not installed.
+    :raises EmbeddedError: the package that brings it is not installed.
     """
     # Found without importing it: the import opens a lock file in /tmp that may belong to another user, and warns where
     # XDG_RUNTIME_DIR is not set.
@@ -164,12 +160,9 @@ def installation() -> Path:
 def init_data(files: ServerFiles, account: Account | None) -> None:
     """Make the data directory.
 
-    Args:
-        files: where.
-        account: who shall own it; None for the current user.
-
-    Raises:
-        EmbeddedError: something else is in its place, or `initdb` failed.
+    :param files: where.
+    :param account: who shall own it; None for the current user.
+    :raises EmbeddedError: something else is in its place, or `initdb` failed.
     """
     if files.data.exists():
         try:
@@ -193,12 +186,9 @@ def init_data(files: ServerFiles, account: Account | None) -> None:
 def start_server(files: ServerFiles, account: Account | None) -> None:
     """Start the server and wait until it accepts connections.
 
-    Args:
-        files: where its data is. No process of this server may live.
-        account: who runs it; None for the current user.
-
-    Raises:
-        EmbeddedError: it did not start.
+    :param files: where its data is. No process of this server may live.
+    :param account: who runs it; None for the current user.
+    :raises EmbeddedError: it did not start.
     """
     previous = read_postmaster(files)
     if previous is not None:
@@ -232,16 +222,11 @@ def start_server(files: ServerFiles, account: Account | None) -> None:
 def stop_server(files: ServerFiles, postmaster: Postmaster, account: Account | None) -> bool:
     """Stop the server, ending the sessions that are left, and wait until it has ended.
 
-    Args:
-        files: where its data is.
-        postmaster: the running server.
-        account: who runs it; None for the current user.
-
-    Returns:
-        Whether it was stopped; False when the process with its id is another one.
-
-    Raises:
-        EmbeddedError: it did not stop.
+    :param files: where its data is.
+    :param postmaster: the running server.
+    :param account: who runs it; None for the current user.
+    :returns: whether it was stopped; False when the process with its id is another one.
+    :raises EmbeddedError: it did not stop.
     """
     if not _is_server_process(postmaster, files):
         return False

@@ -62,11 +62,10 @@ _registered: dict[Path, int] = {}
 class EmbeddedStatus:
     """What is known about the embedded server of one home directory.
 
-    Attributes:
-        running: whether it accepts connections.
-        pid: process id of the server, None when it is not running.
-        version: major version that made the data directory, None when there is none yet.
-        users: process ids of the live processes that use it, ascending.
+    :param running: whether it accepts connections.
+    :param pid: process id of the server, None when it is not running.
+    :param version: major version that made the data directory, None when there is none yet.
+    :param users: process ids of the live processes that use it, ascending.
     """
 
     running: bool
@@ -80,14 +79,9 @@ def start_embedded(home: Path) -> str:
 
     Calling it again in the same process is cheap and brings back a server that has died meanwhile.
 
-    Args:
-        home: HUNTER_HOME, made with mode 0700 when missing; the server lives in its subdirectory `postgres`.
-
-    Returns:
-        The URL of the maintenance database `postgres`, for SQLAlchemy with psycopg2.
-
-    Raises:
-        EmbeddedError: it cannot be started here.
+    :param home: HUNTER_HOME, made with mode 0700 when missing; the server lives in its subdirectory `postgres`.
+    :returns: the URL of the maintenance database `postgres`, for SQLAlchemy with psycopg2.
+    :raises EmbeddedError: it cannot be started here.
     """
     with _explained(home) as files:
         home.expanduser().mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -103,11 +97,8 @@ def release_embedded(home: Path) -> None:
 
     Happens by itself when the process exits.
 
-    Args:
-        home: HUNTER_HOME.
-
-    Raises:
-        EmbeddedError: the server was to be stopped and did not.
+    :param home: HUNTER_HOME.
+    :raises EmbeddedError: the server was to be stopped and did not.
     """
     with _explained(home) as files:
         descriptor = _registered.pop(files.root, None)
@@ -120,14 +111,9 @@ def release_embedded(home: Path) -> None:
 def stop_if_unused(home: Path) -> bool:
     """Stop the server when no live process uses it, as after its users were killed.
 
-    Args:
-        home: HUNTER_HOME; it need not exist.
-
-    Returns:
-        Whether a running server was stopped.
-
-    Raises:
-        EmbeddedError: it did not stop.
+    :param home: HUNTER_HOME; it need not exist.
+    :returns: whether a running server was stopped.
+    :raises EmbeddedError: it did not stop.
     """
     with _explained(home) as files:
         if not files.data.exists():
@@ -142,11 +128,8 @@ def stop_if_unused(home: Path) -> bool:
 def embedded_status(home: Path) -> EmbeddedStatus:
     """Return what is known about the embedded server; nothing is started, stopped or made.
 
-    Args:
-        home: HUNTER_HOME; it need not exist.
-
-    Raises:
-        EmbeddedError: its files may not be read.
+    :param home: HUNTER_HOME; it need not exist.
+    :raises EmbeddedError: its files may not be read.
     """
     with _explained(home) as files:
         postmaster = read_postmaster(files)

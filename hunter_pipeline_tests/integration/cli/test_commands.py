@@ -99,7 +99,7 @@ def test_login_sync_leads_lineage_logout(hunter: Hunter):
     rows = hunter("leads", "--format", "csv").stdout.splitlines()
     assert rows[0].startswith("\ufeffdomain,company_name,")
     assert len(rows) == 34
-    story = json.loads(hunter("lineage", "FLAT-2026-0002", "--json").stdout)
+    story = json.loads(hunter("lineage", "FLAT-0002", "--json").stdout)
     assert [step["stage"] for step in story["steps"]][-1] == "lead_scores"
     assert "score 70" in story["steps"][-1]["decision"]
     failures = json.loads(hunter("failures", "--json").stdout)
