@@ -7,7 +7,11 @@ tells nobody else who they are.
 
 from __future__ import annotations
 
+import re
+
 ELLIPSIS = "…"
+
+_EMAIL = re.compile(r"[^\s@:;,<>()\"!]+@[^\s@:;,<>()\"!]+")
 
 
 def mask_email(address: str) -> str:
@@ -18,6 +22,11 @@ def mask_email(address: str) -> str:
     """
     mailbox, at, domain = address.rpartition("@")
     return f"{mailbox[:1]}{ELLIPSIS}@{domain}" if at and domain else ELLIPSIS
+
+
+def mask_emails(text: str) -> str:
+    """A text, such as a DNS record, in which each e-mail address is masked as `mask_email` does it."""
+    return _EMAIL.sub(lambda found: mask_email(found[0]), text)
 
 
 def mask_id(value: str) -> str:

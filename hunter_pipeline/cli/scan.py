@@ -14,17 +14,20 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from hunter_pipeline.cli.console import err, out, ready
-from hunter_pipeline.domains.normalize import SkipReason, Verdict, domain_from_email, domain_from_website
-from hunter_pipeline.masking import mask_email
+from hunter_pipeline.cli.console import err, out, print_json, ready
+from hunter_pipeline.cli.names import REFUSALS, company_domain, shown
+from hunter_pipeline.cli.scan_against import AgainstError, Comparison, read_expected
+from hunter_pipeline.domains.normalize import SkipReason
+from hunter_pipeline.masking import mask_emails
 from hunter_pipeline.scan.dns import DnsSettings
+from hunter_pipeline.scan.explain import Step, explain
 from hunter_pipeline.scan.reply import Reply
 from hunter_pipeline.scan.scan import DomainScan, Signals
 from hunter_pipeline.scan.scan import scan as scan_now
@@ -32,19 +35,6 @@ from hunter_pipeline.services import make_dns_settings
 
 BATCH = 500
 """Domains that are looked up before their results are printed: memory stays flat however long the list is."""
-
-REFUSALS = {
-    SkipReason.no_candidate: "nothing is written there",
-    SkipReason.not_a_host: "it is no domain, website or e-mail address",
-    SkipReason.ip_address: "it is an IP address; give a domain",
-    SkipReason.single_label: "it is one word; give a full domain such as example.com",
-    SkipReason.public_suffix: "it is an ending that anybody can register under",
-    SkipReason.consumer_mail: "it is a consumer mail provider, no company's own domain",
-    SkipReason.shared_host: "it is a host that many companies share",
-    SkipReason.social_or_site_builder: "it is a social network, marketplace or site builder",
-    SkipReason.reserved_or_invalid: "its ending does not exist in public DNS, or is reserved",
-}
-"""Why a text gives no company domain, in words."""
 
 STATES = {
     ("mx", "none"): "no record",
@@ -78,17 +68,31 @@ def scan(
         Path | None,
         typer.Option("--file", help="Read names from this file, one or more a line, # starts a comment; - as above"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every reply in full")] = False,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Tell of each question in order who answered what, and what it decided")
+    ] = False,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Compare with the columns domain and provider of this CSV file")
+    ] = None,
+    form: Annotated[Literal["table", "json"], typer.Option("--format", "-f", help="How to print it")] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="As --format json: every reply in full")] = False,
 ) -> None:
     """Look domains up and print signals, mailbox provider with its evidence, and the status of every look-up.
 
     A website or an e-mail address stands for its company's domain, by the rules that referrals go through. Nothing
-    is stored, and no database is needed.
+    is stored, and no database is needed. With --explain and --against, e-mail addresses in records are masked: what
+    they print can be sent to whoever keeps the catalogue of providers.
 
-    Exit status 1 when a name was refused; the others are looked up all the same. A look-up that failed is shown as
-    such, and its signal as unknown.
+    Exit status 1 when a name was refused, or when a provider is not the expected one of --against; the others are
+    looked up all the same. A look-up that failed is shown as such, and its signal as unknown.
     """
     settings = ready()
+    as_json = as_json or form == "json"
+    if against is not None:
+        if domains or file is not None:
+            raise typer.BadParameter("--against takes its domains from the file; leave the others away")
+        _compare(against, make_dns_settings(settings), as_json=as_json, explained=explained)
+        return
     names = _read_names(domains or [], file)
     if not names.domains and not names.refused:
         raise typer.BadParameter("no domain given; try hunter scan example.com, or --file names.txt")
@@ -96,29 +100,47 @@ def scan(
         err().print(f"hunter: {shown(given)!r} was not looked up: {REFUSALS[reason]}", style="bold red", markup=False)
     results = _scan_all(list(names.domains), make_dns_settings(settings))
     if as_json:
-        _print_json(names, results)
+        _print_json(names, results, explained=explained)
     else:
         for result in results:
-            print_scan(result, names.domains[result.domain])
+            print_scan(result, names.domains[result.domain], explained=explained)
     if names.refused:
         raise typer.Exit(1)
 
 
-def company_domain(text: str) -> Verdict:
-    """The company domain of a name as a person types it: a domain, website or e-mail address."""
-    return domain_from_email(text) if "@" in text else domain_from_website(text)
+def _compare(path: Path, dns: DnsSettings, *, as_json: bool, explained: bool) -> None:
+    """Scan the domains of a list of expected providers, and print what differs.
+
+    :raises typer.Exit: with status 1 when anything does.
+    """
+    try:
+        expected = read_expected(path)
+    except AgainstError as error:
+        raise typer.BadParameter(str(error), param_hint="--against") from None
+    comparison = Comparison(expected)
+    steps: dict[str, list[Step]] = {}
+    for done in _scan_all(list(expected), dns):
+        if not comparison.add(done) and explained:
+            steps[done.domain] = explain(done.domain, done.replies)
+    if as_json:
+        content = comparison.to_json()
+        for each in content["differences"] if explained else ():
+            each["steps"] = [_step_json(step) for step in steps[each["domain"]]]
+        print_json(masked(content))
+    else:
+        comparison.print(out())
+        for domain, told in steps.items():
+            out().print(Text(f"\n{domain}", "bold"))
+            _print_steps(told)
+    if comparison.differences:
+        raise typer.Exit(1)
 
 
-def shown(name: str) -> str:
-    """A name as an error may show it: of an e-mail address the first letter and the domain."""
-    return mask_email(name) if "@" in name else name
-
-
-def print_scan(result: DomainScan, given: list[str]) -> None:
+def print_scan(result: DomainScan, given: list[str], *, explained: bool = False) -> None:
     """Print a scan: signals, evidence, warnings and look-ups. Text from DNS is shown as text, never as markup."""
     signals = result.signals
     console = out()
-    others = [name for name in given if name.lower() != result.domain]
+    others = [name for name in given if name.lower() != result.domain] if not explained else []
     console.print(
         Text.assemble(
             (result.domain, "bold"),
@@ -133,10 +155,48 @@ def print_scan(result: DomainScan, given: list[str]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in _signal_rows(signals):
-        table.add_row(f"  {label}", Text(value))
+        table.add_row(f"  {label}", Text(mask_emails(value) if explained else value))
     console.print(table)
-    console.print(_look_up_table(result.replies))
+    if explained:
+        _print_steps(explain(result.domain, result.replies))
+    else:
+        console.print(_look_up_table(result.replies))
     console.print()
+
+
+def _print_steps(steps: list[Step]) -> None:
+    """Print each question in order: its answer, and below it the records and what they decided."""
+    console = out()
+    for number, step in enumerate(steps, 1):
+        reply = step.reply
+        tried = "1 attempt" if reply.attempts == 1 else f"{reply.attempts} attempts"
+        spent = "" if reply.milliseconds is None else f", {reply.milliseconds} ms"
+        console.print(
+            Text.assemble(
+                (f"{number:4}  {reply.rtype} {reply.name}: ", "bold"),
+                (reply.status.value, "green" if reply.status.known else "bold yellow"),
+                f" from {reply.server or 'nobody'} after {tried}{spent}",
+                f" ({reply.detail})" if reply.detail else "",
+            )
+        )
+        for line in (*(f"-> {target}" for target in reply.cnames), *reply.records):
+            console.print(Text(f"        {mask_emails(line)}", "dim"))
+        nothing = "decided nothing more" if reply.status.known else "decided nothing: it is no answer"
+        for line in step.decided or (nothing,):
+            console.print(Text(f"      = {mask_emails(line)}"))
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {**step.reply.to_json(), "decided": list(step.decided)}
+
+
+def masked(value: Any) -> Any:
+    """A JSON value with the e-mail addresses in its texts masked."""
+    if isinstance(value, str):
+        return mask_emails(value)
+    if isinstance(value, dict):
+        return {key: masked(item) for key, item in value.items()}
+    return [masked(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _signal_rows(signals: Signals) -> Iterator[tuple[str, str]]:
@@ -211,18 +271,24 @@ def _scan_all(domains: list[str], dns: DnsSettings) -> Iterator[DomainScan]:
         yield from results
 
 
-def _print_json(names: _Names, results: Iterator[DomainScan]) -> None:
+def _print_json(names: _Names, results: Iterator[DomainScan], *, explained: bool) -> None:
     """Write one JSON object; the domains are written as they come, so that a long list is never held."""
-    refused = [{"given": given, "reason": reason.value} for given, reason in names.refused]
+    refused = [
+        {"given": shown(given) if explained else given, "reason": reason.value} for given, reason in names.refused
+    ]
     sys.stdout.write(f'{{"refused": {json.dumps(refused, ensure_ascii=False)},\n"domains": [')
     for number, result in enumerate(results):
-        content = {
+        content: dict[str, Any] = {
             "domain": result.domain,
-            "given": names.domains[result.domain],
             "status": result.signals.status,
             "signals": asdict(result.signals),
-            "replies": [reply.to_json() for reply in result.replies],
         }
+        if explained:
+            steps = explain(result.domain, result.replies)
+            content = masked(content | {"steps": [_step_json(step) for step in steps]})
+        else:
+            content["given"] = names.domains[result.domain]
+            content["replies"] = [reply.to_json() for reply in result.replies]
         sys.stdout.write((",\n" if number else "\n") + json.dumps(content, ensure_ascii=False))
     sys.stdout.write("\n]}\n")
 

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
-from hunter_pipeline.cli.scan import REFUSALS, STATES, company_domain, shown
+from hunter_pipeline.cli.names import REFUSALS, company_domain, shown
+from hunter_pipeline.cli.scan import STATES
 from hunter_pipeline.cli.show import SEGMENT_STYLES
 from hunter_pipeline.pipeline.scores import rules_version
 from hunter_pipeline.readers.explanation import Explanation, explain_score

@@ -38,7 +38,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "hunter failures --undo-dismiss 0a1b2c3d",
     ),
     "score": ("hunter score contoso.com", "hunter score https://www.contoso.com --json"),
-    "scan": ("hunter scan contoso.com", "hunter scan --file names.txt --json"),
+    "scan": (
+        "hunter scan contoso.com",
+        "hunter scan --file names.txt --json",
+        "hunter scan --explain contoso.com",
+        "hunter scan --against expected.csv --format json",
+    ),
     "doctor": ("hunter doctor",),
     "rules check": ("hunter rules check my-rules.yaml",),
     "rules preview": ("hunter rules preview my-rules.yaml", "hunter rules preview my-rules.yaml --cosell-bonus 20"),

@@ -22,6 +22,8 @@ ZONE = {
     "spf.protection.outlook.com": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]},
     "broken.com": {"behaviour": "servfail"},
     "*.broken.com": {"behaviour": "servfail"},
+    "contacts.com": {"MX": ["10 mx.yandex.net."], "NS": ["ns1.dns-host.net."]},
+    "_dmarc.contacts.com": {"TXT": ["v=DMARC1; p=none; rua=mailto:jane.doe@contacts.com"]},
     "markup.com": {"MX": ["0 mail.markup.com."], "TXT": ["v=spf1 -all", "[bold]not markup[/bold] [/red]"]},
 }
 
@@ -164,3 +166,108 @@ def test_as_a_process_it_ends_with_status_1_when_a_name_was_refused(hunter: Comm
     assert ended.returncode == 1
     assert [each["domain"] for each in json.loads(ended.stdout)["domains"]] == ["acme.com"]
     assert "Warning" not in ended.stderr
+
+
+def test_explain_tells_of_each_question_who_answered_and_what_it_decided(hunter: CommandLine):
+    ended = hunter("scan", "--explain", "info@acme.com")
+    assert ended.status == 0
+    assert "info@acme.com" not in ended.out
+    server = os.environ["HUNTER_DNS_SERVERS"]
+    lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    asked = [line for line in lines if f"from {server} after" in line]
+    assert [line.split()[:3] for line in asked[:4]] == [
+        ["1", "MX", "acme.com:"],
+        ["2", "TXT", "acme.com:"],
+        ["3", "TXT", "_dmarc.acme.com:"],
+        ["4", "NS", "acme.com:"],
+    ]
+    assert all(" after 1 attempt, " in line and line.endswith(" ms") for line in asked)
+    mx = lines[lines.index(asked[0]) : lines.index(asked[1])]
+    assert "= provider: Unknown -> M365 (high confidence)" in mx
+    assert "= MX: unknown -> present (acme-com.mail.protection.outlook.com)" in mx
+
+
+def test_explain_gives_a_program_the_same(hunter: CommandLine):
+    (found,) = hunter("scan", "--explain", "broken.com", "--format", "json").json()["domains"]
+    assert {(step["status"], step["attempts"]) for step in found["steps"]} == {("servfail", 2)}
+    assert [step["decided"] for step in found["steps"]] == [[] for _ in found["steps"]]
+    assert "given" not in found
+    (found,) = hunter("scan", "--explain", "acme.com", "--json").json()["domains"]
+    by_question = {(step["name"], step["rtype"]): step["decided"] for step in found["steps"]}
+    assert by_question["_dmarc.acme.com", "TXT"][0] == "DMARC: unknown -> ok (policy reject)"
+    assert found["signals"]["provider"] == "M365"
+
+
+def test_an_explanation_holds_no_address_of_a_person(hunter: CommandLine):
+    for form in ("table", "json"):
+        ended = hunter("scan", "--explain", "contacts.com", "--format", form)
+        assert "jane.doe@contacts.com" not in ended.out
+        assert "j…@contacts.com" in ended.out
+
+
+def test_a_list_that_is_met_ends_well(hunter: CommandLine, tmp_path: Path):
+    path = tmp_path / "expected.csv"
+    path.write_text("domain,provider\nhttps://www.acme.com,m365\ninfo@acme.com,M365\n")
+    ended = hunter("scan", "--against", str(path))
+    assert (ended.status, ended.out.splitlines()[-1].strip()) == (0, "1 of 1 as expected")
+
+
+def test_a_list_that_differs_prints_what_was_taken_for_what_and_fails(hunter: CommandLine, tmp_path: Path):
+    path = tmp_path / "expected.csv"
+    path.write_text(
+        "\ufeffName;Provider;Domain\nJane Doe;Google;acme.com\nJohn Doe;M365;broken.com\n", encoding="utf-8"
+    )
+    ended = hunter("scan", "--against", str(path))
+    assert ended.status == 1
+    rows = [line.split() for line in ended.out.splitlines()]
+    assert ["Expected", "M365", "Google", "undetermined"] in rows
+    assert ["M365", ".", ".", "1"] in rows
+    assert ["Google", "1", ".", "."] in rows
+    assert "acme.com: expected Google, found M365 (high confidence)" in ended.out
+    assert "  mx acme-com.mail.protection.outlook.com: M365" in ended.out
+    assert "broken.com: expected M365, found undetermined" in ended.out
+    assert "Doe" not in ended.out + ended.err
+    ended = hunter("scan", "--against", str(path), "--format", "json", "--explain")
+    found = ended.json()
+    assert (ended.status, found["compared"], found["as_expected"]) == (1, 2, 0)
+    assert found["confusion"] == {"Google": {"M365": 1}, "M365": {"undetermined": 1}}
+    assert [(each["domain"], each["steps"][0]["rtype"]) for each in found["differences"]] == [
+        ("acme.com", "MX"),
+        ("broken.com", "MX"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"PK\x03\x04\xff\xfe", "cannot be read: it is no UTF-8 text; save it as CSV in UTF-8"),
+        (b"", "no column domain and no column provider; write domain,provider on line 1"),
+        (b"domain\nacme.com\n", "no column provider; write"),
+        (b"domain,provider\n\n", "holds no domain; write one on each line"),
+        (b"domain,provider\nacme.com,Gogle\n", "line 2: 'Gogle' is no provider; there are M365, Google,"),
+        (b"domain,provider\nacme.com\n", "line 2: '' is no provider"),
+        (
+            b"domain,provider\n\njane.doe@gmail.com,Google\n",
+            "line 3: 'j…@gmail.com' names no company's domain",
+        ),
+        (b"domain,provider\nacme.com,M365\nwww.acme.com,Zoho\n", "line 3: acme.com stands twice with different"),
+        (b'domain,provider\n"acme.com,M365\n', "is no CSV: unexpected end of data"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused_in_one_line(
+    hunter: CommandLine, tmp_path: Path, content: bytes | None, message: str
+):
+    path = tmp_path / "expected.csv"
+    if content is not None:
+        path.write_bytes(content)
+    ended = hunter("scan", "--against", str(path))
+    assert ended.status == 2
+    text = " ".join(ended.err.replace("│", " ").split()).replace(f"{path}", "FILE")
+    assert message in text
+    assert "Traceback" not in ended.err
+
+
+def test_a_list_brings_its_own_domains(hunter: CommandLine, tmp_path: Path):
+    ended = hunter("scan", "acme.com", "--against", str(tmp_path / "expected.csv"))
+    assert (ended.status, "takes its domains from the file" in ended.err) == (2, True)
