@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TESTS ?= hunter_pipeline_tests
+SEED ?= $(shell date +%s)
 
 .PHONY: help demo dev test test-days check lint format bench browser lock clean
 .DEFAULT_GOAL := help
@@ -17,10 +18,11 @@ demo: $(INSTALLED) ## See the product in a minute: sample referrals become ranke
 dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
 	@$(BIN)/hunter dev --sandbox
 
-test: $(INSTALLED) browser ## Run every test
-	$(BIN)/pytest -n 2 --dist loadgroup -q $(TESTS)
+test: $(INSTALLED) browser ## Run every test, in a random order that SEED gives again
+	@echo "The order is a random one; the same again: make test SEED=$(SEED)"
+	$(BIN)/pytest -n 2 --dist loadgroup -q --randomly-seed=$(SEED) $(TESTS)
 
-test-days: $(INSTALLED) ## Run unit tests that read dates under other clocks (needs Debian's faketime)
+test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)
 	@PYTEST=$(BIN)/pytest .ci/days
 
 check: $(INSTALLED) ## Load the definitions as Dagster does, and check them
