@@ -106,8 +106,8 @@ def _act(
 ) -> None:
     # Imported here: they load SQLAlchemy and MSAL, which `--help` does not need.
     from hunter_pipeline.actions.act import carry_out, propose
+    from hunter_pipeline.cli.referral_ids import the_referral
     from hunter_pipeline.partner_center.changes import Wish
-    from hunter_pipeline.readers.lineage import find_referrals
     from hunter_pipeline.services import check_enabled, make_acting
     from hunter_pipeline.store.database import open_database
 
@@ -116,31 +116,27 @@ def _act(
     engine = open_database(settings)
     acting = make_acting(settings, engine, lambda: datetime.now(UTC))
     with engine.connect() as connection:
-        found = find_referrals(connection, referral_id)
-    exact = [referral_id] if referral_id in found else found
-    if len(exact) != 1:
-        says = f"several start with it: {', '.join(exact)}" if exact else "none starts with it; see hunter referrals"
-        raise typer.BadParameter(f"{referral_id!r} names no single referral: {says}", param_hint="REFERRAL_ID")
+        referral_id = the_referral(connection, referral_id)
     try:
         amount = Decimal(value) if value is not None else None
     except InvalidOperation:
         raise typer.BadParameter(f"{value!r} is no number; write 12500 or 12500.50", param_hint="--value") from None
     wish = Wish(action, reason, amount, currency, closing.date() if closing else None, reference)  # type: ignore[arg-type]
-    proposal = propose(acting, exact[0], wish)
+    proposal = propose(acting, referral_id, wish)
     if not as_json:
-        _print_changes(exact[0], proposal.changes)
+        _print_changes(referral_id, proposal.changes)
     if not yes and not typer.confirm("Send this to Partner Center?", err=True):
         err().print("Nothing was sent.")
         raise typer.Exit(1)
-    result = carry_out(acting, exact[0], wish, proposal.etag, actor=getpass.getuser(), channel="shell")
+    result = carry_out(acting, referral_id, wish, proposal.etag, actor=getpass.getuser(), channel="shell")
     if as_json:
-        print_json({"referral_id": exact[0], **asdict(result)})
+        print_json({"referral_id": referral_id, **asdict(result)})
     elif result.outcome == "done":
         out().print(result.text, markup=False)
     else:
         err().print(f"hunter: {result.text}", style="bold red", markup=False)
         if result.meanwhile:
-            _print_changes(exact[0], result.meanwhile)
+            _print_changes(referral_id, result.meanwhile)
     if result.outcome != "done":
         raise typer.Exit(1)
 

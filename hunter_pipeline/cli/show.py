@@ -17,12 +17,13 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
+from hunter_pipeline.cli.referral_ids import the_referral
 from hunter_pipeline.readers.columns import Declared
 from hunter_pipeline.readers.columns import chosen as columns_named
 from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
 from hunter_pipeline.readers.lead_columns import COLUMNS, PRINTED_FROM, Lead
 from hunter_pipeline.readers.lead_list import LeadFilter, choice, count_leads, iter_leads
-from hunter_pipeline.readers.lineage import LineageStep, find_referrals, latest_steps, read_lineage
+from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline.vocabulary import badge
 
@@ -177,23 +178,13 @@ def lineage(
     """Tell the story of one referral: what each stage took in, what it decided and why, and which run did it."""
     engine = open_database(ready())
     with engine.connect() as connection:
-        found = find_referrals(connection, referral_id)
-        exact = [referral_id] if referral_id in found else found
-        if not exact:
-            raise typer.BadParameter(
-                f"no referral starts with {referral_id!r}; hunter leads and the Dagster UI show ids",
-                param_hint="REFERRAL_ID",
-            )
-        if len(exact) > 1:
-            raise typer.BadParameter(
-                f"several referrals start with {referral_id!r}: {', '.join(exact)}", param_hint="REFERRAL_ID"
-            )
-        steps = read_lineage(connection, exact[0])
+        referral_id = the_referral(connection, referral_id)
+        steps = read_lineage(connection, referral_id)
     shown = steps if history else latest_steps(steps)
     if as_json:
-        print_json({"referral_id": exact[0], "steps": [asdict(step) for step in shown]})
+        print_json({"referral_id": referral_id, "steps": [asdict(step) for step in shown]})
     else:
-        print_steps(exact[0], shown)
+        print_steps(referral_id, shown)
 
 
 def print_steps(referral_id: str, steps: list[LineageStep]) -> None:

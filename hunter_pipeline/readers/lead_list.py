@@ -7,8 +7,6 @@ anywhere in the list and rows that arrive meanwhile neither repeat nor hide othe
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.readers.columns import SQL_TYPES
+from hunter_pipeline.readers.cursor import InvalidCursor, decode_cursor, encode_cursor, storable
 from hunter_pipeline.readers.lead_columns import COLUMNS, TYPE_BEFORE_SCORING, Lead
 from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scoring.rules import CATEGORIES, SEGMENTS
@@ -45,10 +44,6 @@ MOST_WORDS = 12
 
 MAX_PAGE = 200
 _STREAM_ROWS = 1000
-
-
-class InvalidCursor(ValueError):  # noqa: N818 - the name says what is the case
-    """A cursor that this list did not hand out, or that belongs to another sort order."""
 
 
 @dataclass(frozen=True)
@@ -312,28 +307,27 @@ def _beyond(keys: Sequence[_Key], backwards: bool) -> str:
 def _encode(row: Row[Any], unset: bool, sort: str) -> str:
     values = row[len(_NAMES) :]
     texts = [value.isoformat() if isinstance(value, datetime) else str(value) for value in values]
-    return base64.urlsafe_b64encode(json.dumps([sort, unset, texts]).encode()).decode().rstrip("=")
+    return encode_cursor(sort, unset, texts)
 
 
 def _decode(cursor: str, sort: str, keys: Sequence[_Key]) -> tuple[bool, list[object]]:
+    found, unset, texts = decode_cursor(cursor, 3)
     try:
-        decoded = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        found, unset, texts = decoded
         parsers = ([] if unset else [key.parse for key in keys]) + [str]
         if found != sort or not isinstance(unset, bool) or not all(isinstance(each, str) for each in texts):
             raise ValueError
         values = [parse(each) for parse, each in zip(parsers, texts, strict=True)]
         if not all(_fits(value) for value in values):
             raise ValueError
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        raise InvalidCursor("this is no cursor of this list in this sort order; start again without it") from None
+    except (ValueError, TypeError, ArithmeticError):
+        raise InvalidCursor from None
     return unset, values
 
 
 def _fits(value: object) -> bool:
     """Whether PostgreSQL can take a value that a cursor or a filter holds."""
     if isinstance(value, str):
-        return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+        return storable(value)
     if isinstance(value, Decimal):
         return value.is_finite() and abs(value.adjusted()) < 1000
     return not isinstance(value, int) or -32768 <= value <= 32767

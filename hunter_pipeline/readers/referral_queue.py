@@ -6,8 +6,6 @@ of one referral (`stories`). Contacts are never part of a row: a list is looked 
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.readers.columns import SQL_TYPES, Amount, Column, Declared, Sort, chosen, declared_columns
-from hunter_pipeline.readers.lead_list import InvalidCursor
-from hunter_pipeline.readers.stories import storable
+from hunter_pipeline.readers.cursor import InvalidCursor, decode_cursor, encode_cursor, storable
 from hunter_pipeline.vocabulary import ReferralType
 
 Tab = Literal["answer", "expiring", "open", "no_domain", "failed", "gone", "closed", "all"]
@@ -222,7 +219,7 @@ def list_queue(
     last = found[-1] if len(rows) > limit else None
     return QueuePage(
         tuple(_referral(row) for row in found),
-        None if last is None else _encode(sort, last.sort_value, last.referral_id),
+        None if last is None else encode_cursor(sort, last.sort_value, last.referral_id),
     )
 
 
@@ -284,21 +281,15 @@ def _referral(row: Any) -> QueuedReferral:
     return QueuedReferral(*row[: len(COLUMNS)])
 
 
-def _encode(sort: str, value: str | None, referral_id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([sort, value, referral_id]).encode()).decode().rstrip("=")
-
-
 def _decode(cursor: str, sort: str) -> tuple[str | None, str]:
+    found, value, referral_id = decode_cursor(cursor, 3)
     try:
-        found, value, referral_id = json.loads(
-            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        )
         if found != sort or not isinstance(referral_id, str) or not isinstance(value, str | None):
             raise ValueError
         if value is not None:
             SQL_TYPES[_SORTED[sort.removeprefix("-")].type][1](value)
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        raise InvalidCursor("this is no cursor of this list; start again without it") from None
+    except (ValueError, TypeError, ArithmeticError):
+        raise InvalidCursor from None
     if not storable(referral_id) or (value is not None and not storable(value)):
-        raise InvalidCursor("this is no cursor of this list; start again without it")
+        raise InvalidCursor
     return value, referral_id

@@ -6,8 +6,6 @@ takes a connection and returns plain values; ids that cannot exist give None, no
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from hunter_pipeline.readers.cursor import InvalidCursor, decode_cursor, encode_cursor, storable
 from hunter_pipeline.readers.lead_columns import Lead
-from hunter_pipeline.readers.lead_list import InvalidCursor, get_lead
+from hunter_pipeline.readers.lead_list import get_lead
 from hunter_pipeline.readers.referral_columns import SELECTED, Referral
 from hunter_pipeline.vocabulary import NO_TYPE
 
@@ -70,11 +69,6 @@ class ReferralFilter:
     status: str | None = None
     domain: str | None = None
     is_open: bool | None = None
-
-
-def storable(value: str) -> bool:
-    """Whether PostgreSQL can hold a text; one that it cannot is in no row."""
-    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def lead_story(connection: Connection, domain: str) -> LeadStory | None:
@@ -204,7 +198,7 @@ def list_referrals(
         parameters,
     ).all()
     found = rows[:limit]
-    cursor = _encode(found[-1].synced_at, found[-1].id) if len(rows) > limit else None
+    cursor = encode_cursor(found[-1].synced_at.isoformat(), found[-1].id) if len(rows) > limit else None
     return [Referral(*row[1:]) for row in found], cursor
 
 
@@ -230,17 +224,13 @@ def _record(row: Row[Any] | None) -> Record | None:
     return None if row is None else dict(row._mapping)
 
 
-def _encode(synced_at: datetime, row_id: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([synced_at.isoformat(), row_id]).encode()).decode().rstrip("=")
-
-
 def _decode(cursor: str) -> tuple[datetime, int]:
+    moment, row_id = decode_cursor(cursor, 2)
     try:
-        moment, row_id = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         synced_at = datetime.fromisoformat(moment)
         if type(row_id) is not int or not 0 <= row_id < 2**63 or synced_at.tzinfo is None:
             raise ValueError
         synced_at.timestamp()
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        raise InvalidCursor("this is no cursor of this list; start again without it") from None
+    except (ValueError, TypeError, ArithmeticError):
+        raise InvalidCursor from None
     return synced_at, row_id

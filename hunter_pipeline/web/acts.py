@@ -23,13 +23,14 @@ from hunter_pipeline.partner_center.changes import ACTIONS, Action, ChangeRefuse
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.services import make_acting
 from hunter_pipeline.web import schemas
-from hunter_pipeline.web.pages import render
 from hunter_pipeline.web.people import actor_of
 from hunter_pipeline.web.problems import problems
+from hunter_pipeline.web.render import render
+from hunter_pipeline.web.security import WAYS_IN
 from hunter_pipeline.web.services import Use
 
 pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-api = APIRouter(prefix="/api", tags=["acting"])
+api = APIRouter(prefix="/api", dependencies=WAYS_IN)
 
 ReferralId = Annotated[str, Path(min_length=1, max_length=255)]
 

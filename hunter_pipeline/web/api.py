@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import chain
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Response, Security
+from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
-from fastapi.security import APIKeyCookie, HTTPBearer
 from pydantic import AfterValidator
 
 from hunter_pipeline.readers import stories
-from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
+from hunter_pipeline.readers.cursor import storable
+from hunter_pipeline.readers.export import lead_record
+from hunter_pipeline.readers.lead_columns import EXPORTED
 from hunter_pipeline.readers.lead_list import (
     CHOICES,
     MAX_PAGE,
@@ -32,22 +30,15 @@ from hunter_pipeline.readers.lead_list import (
 )
 from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
 from hunter_pipeline.web import schemas
+from hunter_pipeline.web.downloads import CSV, XLSX, csv_file, xlsx_file
 from hunter_pipeline.web.problems import DISABLED, problems
-from hunter_pipeline.web.security import COOKIE
+from hunter_pipeline.web.security import WAYS_IN
 from hunter_pipeline.web.services import Services, Use
 from hunter_pipeline.web.sync import FINAL, SyncState, start_sync, sync_state
 
 _POLL_SECONDS = 0.5
-_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
-# The guard in `security` checks both; here they only stand in the OpenAPI document.
-_ways_in = [
-    Security(HTTPBearer(auto_error=False, description="HUNTER_WEB_TOKEN")),
-    Security(APIKeyCookie(name=COOKIE, auto_error=False, description="Set by the sign-in form")),
-]
-
-
-router = APIRouter(prefix="/api", dependencies=_ways_in)
+router = APIRouter(prefix="/api", dependencies=WAYS_IN)
 
 Text = Annotated[str | None, Query(max_length=200)]
 
@@ -128,7 +119,7 @@ async def start(
 )
 def sync_status(services: Use, run_id: Annotated[str, Path(max_length=100)]) -> schemas.Sync:
     """Status and counts of a sync: the run's state in Dagster, joined with its books."""
-    state = sync_state(services.engine, services.dagster, run_id) if stories.storable(run_id) else None
+    state = sync_state(services.engine, services.dagster, run_id) if storable(run_id) else None
     if state is None:
         raise HTTPException(404, "There is no sync of this id")
     return _sync(services, state)
@@ -138,7 +129,7 @@ def sync_status(services: Use, run_id: Annotated[str, Path(max_length=100)]) -> 
     "/leads",
     response_model=schemas.LeadPage,
     summary="The lead list",
-    responses={**problems(400), 200: {"content": {"text/csv": {}, _XLSX: {}}}},
+    responses={**problems(400), 200: {"content": {CSV: {}, XLSX: {}}}},
 )
 def leads(
     services: Use,
@@ -152,14 +143,10 @@ def leads(
     ] = "json",
 ) -> Any:
     """Company domains with at least one referral, ranked; one page, or all of them as a file."""
-    if format == "csv":
-        return StreamingResponse(
-            _csv(services, chosen, sort), media_type="text/csv; charset=utf-8", headers=_attachment("leads.csv")
-        )
+    if format != "json":
+        make = csv_file if format == "csv" else xlsx_file
+        return make(services.engine, "leads", EXPORTED, lambda connection: iter_leads(connection, chosen, sort))
     with services.engine.connect() as connection:
-        if format == "xlsx":
-            content = write_xlsx(iter_leads(connection, chosen, sort))
-            return Response(content, media_type=_XLSX, headers=_attachment("leads.xlsx"))
         page = list_leads(connection, chosen, sort, limit, after, before)
         return {
             "leads": [lead_record(lead) for lead in page.leads],
@@ -213,7 +200,7 @@ def referrals(
 def lineage(services: Use, referral_id: ReferralId) -> Any:
     """What each stage took in, decided and wrote, from payload to score."""
     with services.engine.connect() as connection:
-        steps = read_lineage(connection, referral_id) if stories.storable(referral_id) else []
+        steps = read_lineage(connection, referral_id) if storable(referral_id) else []
         if not steps and stories.referral_story(connection, referral_id) is None:
             raise HTTPException(404, "There is no referral of this id")
     return {
@@ -255,17 +242,3 @@ def _sync(services: Services, state: SyncState) -> schemas.Sync:
 
 def _step(services: Services, step: LineageStep) -> dict[str, Any]:
     return {**asdict(step), "run_url": services.step_url(step.run_id), "asset_url": services.asset_url(step.stage)}
-
-
-def _attachment(name: str) -> dict[str, str]:
-    return {"content-disposition": f'attachment; filename="{name}"'}
-
-
-def _csv(services: Services, chosen: LeadFilter, sort: str) -> Iterator[str]:
-    def pieces() -> Iterator[str]:
-        with services.engine.connect() as connection:
-            yield from write_csv(iter_leads(connection, chosen, sort))
-
-    started = pieces()
-    # The connection is made now, so that a database that is down still becomes an error and not half a file.
-    return chain([next(started)], started)

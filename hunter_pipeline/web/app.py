@@ -25,11 +25,12 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from hunter_pipeline.pipeline.sync_runs import SyncPaused
-from hunter_pipeline.readers.lead_list import InvalidCursor
+from hunter_pipeline.readers.cursor import InvalidCursor
 from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.web import acts, api, health, ingest, pages, queue_api, queue_page
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterRefused, DagsterUnavailable
+from hunter_pipeline.web.render import render
 from hunter_pipeline.web.security import Guard, Sessions, check_exposure
 from hunter_pipeline.web.services import Services, services_of
 from hunter_pipeline.web.token_gate import WRONG_SECONDS, TokenGate
@@ -176,7 +177,7 @@ def _wants_page(request: Request) -> bool:
 
 def _problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     if _wants_page(request):
-        response = pages.render(request, "error.html", status, code=status, detail=detail)
+        response = render(request, "error.html", status, code=status, detail=detail)
         response.headers.update(headers or {})
         return response
     return JSONResponse({"detail": detail}, status, headers=headers)

@@ -1,32 +1,28 @@
 """The pages: lead list, lead, referral, sign-in, API reference.
 
 Belongs here: which values a template is given. Does not belong here: queries, wording, markup. Pages work without
-JavaScript; it only adds the sync button's progress. The templates escape every value.
+JavaScript; it only adds the sync button's progress.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 from urllib.parse import urlencode
 
-import jinja2
 from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from starlette.templating import Jinja2Templates
 
 from hunter_pipeline.actions.book import read_attempts
 from hunter_pipeline.partner_center.changes import NEEDS_REASON, possible
 from hunter_pipeline.partner_center.contact import read_contact_sheet
 from hunter_pipeline.readers import lead_columns, referral_columns, stories
-from hunter_pipeline.readers.columns import Sort
+from hunter_pipeline.readers.columns import Declared
+from hunter_pipeline.readers.cursor import InvalidCursor
 from hunter_pipeline.readers.lead_list import (
     CHOICES,
     MAX_PAGE,
     SORTS,
-    InvalidCursor,
     LeadFilter,
     LeadPage,
     choice,
@@ -35,50 +31,14 @@ from hunter_pipeline.readers.lead_list import (
 )
 from hunter_pipeline.readers.lineage import latest_steps, read_lineage
 from hunter_pipeline.readers.summary import summary
-from hunter_pipeline.vocabulary import BADGES, STAGES
 from hunter_pipeline.web import wording
+from hunter_pipeline.web.addresses import PAGE_SIZE, kept, link, sort_link
+from hunter_pipeline.web.render import render
 from hunter_pipeline.web.security import COOKIE, Sessions, is_local_path
-from hunter_pipeline.web.services import Services, Use
+from hunter_pipeline.web.services import Use
 from hunter_pipeline.web.sign_in import answer_token
 
-PAGE_SIZE = 50
-
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-
-_environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_environment.globals.update(
-    badges=BADGES,
-    moment=wording.moment,
-    distance=wording.distance,
-    expiry=wording.expiry,
-    expires_soon=wording.expires_soon,
-    money=wording.money,
-    deal=wording.deal,
-    stage_titles=STAGES,
-)
-_environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
-_templates = Jinja2Templates(env=_environment)
-
-
-def render(request: Request, name: str, status: int = 200, **values: object) -> Response:
-    """A page from a template, with what every page needs."""
-    services = cast(Services, request.app.state.services)
-    session = getattr(request.state, "session", None)
-    shared = {
-        "now": services.clock(),
-        "csrf": session.csrf if session else "",
-        "signed_in": session is not None,
-        "dagster_ui": services.dagster_ui,
-        "sync_enabled": services.settings.partner_center_enabled,
-        "path": request.url.path,
-    }
-    return _templates.TemplateResponse(request, name, {**shared, **values}, status)
 
 
 @router.get("/")
@@ -102,8 +62,8 @@ def lead_list(
             providers = stories.providers(connection)
     except InvalidCursor:
         # An old bookmark: the first page says more than an error.
-        return RedirectResponse("/?" + urlencode(_kept(request.query_params, "sort", "after", "before")), 303)
-    kept = _kept(request.query_params, "after", "before")
+        return RedirectResponse("/?" + urlencode(kept(request.query_params, "sort", "after", "before")), 303)
+    parameters = kept(request.query_params, "after", "before")
     return render(
         request,
         "leads.html",
@@ -119,9 +79,9 @@ def lead_list(
         categories=CHOICES["category"],
         referral_types=CHOICES["referral_type"],
         filtered=chosen != LeadFilter() or problem is not None,
-        pager=_pager(page, kept),
-        sort_link=lambda key: _sort_link(key, sort, kept),
-        export=urlencode({**kept, "sort": sort}),
+        pager=_pager(page, parameters),
+        sort_link=lambda column: _header(column, sort, parameters),
+        export=urlencode({**parameters, "sort": sort}),
     )
 
 
@@ -261,21 +221,16 @@ def _page_size(value: str) -> int:
     return int(value) if fits else PAGE_SIZE
 
 
-def _kept(parameters: Mapping[str, str], *without: str) -> dict[str, str]:
-    return {name: value for name, value in parameters.items() if value and name not in without}
-
-
-def _pager(page: LeadPage, kept: Mapping[str, str]) -> dict[str, str | None]:
+def _pager(page: LeadPage, parameters: Mapping[str, str]) -> dict[str, str | None]:
     return {
-        "next": f"/?{urlencode({**kept, 'after': page.next})}" if page.next else None,
-        "previous": f"/?{urlencode({**kept, 'before': page.previous})}" if page.previous else None,
-        "first": f"/?{urlencode(kept)}" if page.previous else None,
+        "next": link("/", parameters, after=page.next) if page.next else None,
+        "previous": link("/", parameters, before=page.previous) if page.previous else None,
+        "first": link("/", parameters) if page.previous else None,
     }
 
 
-def _sort_link(key: Sort, sort: str, kept: Mapping[str, str]) -> tuple[str, str]:
-    """Where a column's header leads, and its `aria-sort`. The first click turns the order as the column says."""
-    first, second = (f"-{key.name}", key.name) if key.largest_first else (key.name, f"-{key.name}")
-    target = second if sort == first else first
-    state = {key.name: "ascending", f"-{key.name}": "descending"}.get(sort, "none")
-    return f"/?{urlencode({**kept, 'sort': target})}", state
+def _header(column: Declared, sort: str, parameters: Mapping[str, str]) -> tuple[str, str] | None:
+    """Where a column's header leads, and its `aria-sort`; the ranking is that of the category."""
+    if column.name == "category":
+        return link("/", parameters, sort="rank"), "ascending" if sort == "rank" else "none"
+    return sort_link("/", column.sort, sort, parameters)

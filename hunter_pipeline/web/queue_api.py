@@ -5,14 +5,11 @@ Belongs here: parameters and the answer's form. Does not belong here: the querie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, HTTPException, Query
 
-from hunter_pipeline.readers.export import record_of, write_csv, write_xlsx
+from hunter_pipeline.readers.export import record_of
 from hunter_pipeline.readers.referral_queue import (
     COLUMNS,
     MAX_PAGE,
@@ -26,19 +23,19 @@ from hunter_pipeline.readers.referral_queue import (
 )
 from hunter_pipeline.vocabulary import ReferralTypeFilter
 from hunter_pipeline.web import schemas
+from hunter_pipeline.web.downloads import CSV, XLSX, csv_file, xlsx_file
 from hunter_pipeline.web.problems import problems
-from hunter_pipeline.web.services import Services, Use
+from hunter_pipeline.web.security import WAYS_IN
+from hunter_pipeline.web.services import Use
 
-_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", dependencies=WAYS_IN)
 
 
 @router.get(
     "/referrals/queue",
     response_model=schemas.QueuePage,
     summary="The work queue",
-    responses={**problems(400), 200: {"content": {"text/csv": {}, _XLSX: {}}}},
+    responses={**problems(400), 200: {"content": {CSV: {}, XLSX: {}}}},
 )
 def queue(
     services: Use,
@@ -58,31 +55,13 @@ def queue(
         raise HTTPException(400, f"There is no order {sort[:50]!r}; there are {', '.join(QUEUE_SORTS)}")
     wanted = QueueFilter(tab, q, referral_type, skip_reason)
     now = services.clock()
-    if format == "csv":
-        return StreamingResponse(
-            _csv(services, wanted, sort), media_type="text/csv; charset=utf-8", headers=_attachment("referrals.csv")
-        )
+    if format != "json":
+        make = csv_file if format == "csv" else xlsx_file
+        return make(services.engine, "referrals", COLUMNS, lambda connection: iter_queue(connection, wanted, now, sort))
     with services.engine.connect() as connection:
-        if format == "xlsx":
-            content = write_xlsx(iter_queue(connection, wanted, now, sort), COLUMNS, "Referrals")
-            return Response(content, media_type=_XLSX, headers=_attachment("referrals.xlsx"))
         page = list_queue(connection, wanted, now, sort, limit, after)
         return {
             "referrals": [record_of(referral, COLUMNS) for referral in page.referrals],
             "total": count_queue(connection, wanted, now),
             "next": page.next,
         }
-
-
-def _attachment(name: str) -> dict[str, str]:
-    return {"content-disposition": f'attachment; filename="{name}"'}
-
-
-def _csv(services: Services, wanted: QueueFilter, sort: str) -> Iterator[str]:
-    def pieces() -> Iterator[str]:
-        with services.engine.connect() as connection:
-            yield from write_csv(iter_queue(connection, wanted, services.clock(), sort), COLUMNS)
-
-    started = pieces()
-    # The connection is made now, so that a database that is down still becomes an error and not half a file.
-    return chain([next(started)], started)

@@ -12,9 +12,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from hunter_pipeline.readers.lead_list import InvalidCursor
+from hunter_pipeline.readers.cursor import InvalidCursor
 from hunter_pipeline.readers.referral_queue import (
-    COLUMNS,
     LISTED,
     QUEUE_SORTS,
     TAB_HELP,
@@ -28,11 +27,11 @@ from hunter_pipeline.readers.referral_queue import (
     skip_reasons_in_use,
 )
 from hunter_pipeline.vocabulary import BADGES, NO_TYPE
-from hunter_pipeline.web.pages import PAGE_SIZE, render
+from hunter_pipeline.web.addresses import PAGE_SIZE, kept, link, sort_link
+from hunter_pipeline.web.render import render
 from hunter_pipeline.web.services import Use
 
 REFERRAL_TYPES = (*BADGES, NO_TYPE)
-LARGEST_FIRST = {column.sort.name: column.sort.largest_first for column in COLUMNS if column.sort is not None}
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -43,7 +42,7 @@ def referrals(request: Request, services: Use, sort: str = "expires", after: str
     chosen, problem = _filter(request.query_params)
     if sort not in QUEUE_SORTS:
         problem, sort = f"There is no order {sort[:50]!r}; it is sorted by expiry", "expires"
-    kept = {name: value for name, value in request.query_params.items() if value and name != "after"}
+    parameters = kept(request.query_params, "after")
     now = services.clock()
     try:
         with services.engine.connect() as connection:
@@ -53,7 +52,7 @@ def referrals(request: Request, services: Use, sort: str = "expires", after: str
             total = count_queue(connection, chosen, now) if filtered else counts[chosen.tab]
             reasons = skip_reasons_in_use(connection) if chosen.tab in ("no_domain", "all") else []
     except InvalidCursor:
-        return RedirectResponse(f"/referrals?{urlencode(kept)}", 303)
+        return RedirectResponse(link("/referrals", parameters), 303)
     return render(
         request,
         "referrals.html",
@@ -70,11 +69,11 @@ def referrals(request: Request, services: Use, sort: str = "expires", after: str
         tab_help=TAB_HELP,
         referral_types=REFERRAL_TYPES,
         skip_reasons=reasons,
-        tab_link=lambda tab: f"/referrals?{urlencode({**kept, 'tab': tab})}",
-        sort_link=lambda key: _sort_link(key, sort, kept),
-        first_link=f"/referrals?{urlencode(kept)}" if after else None,
-        next_link=f"/referrals?{urlencode({**kept, 'after': page.next})}" if page.next else None,
-        export=urlencode({**kept, "tab": chosen.tab, "sort": sort}),
+        tab_link=lambda tab: link("/referrals", parameters, tab=tab),
+        sort_link=lambda column: sort_link("/referrals", column.sort, sort, parameters),
+        first_link=link("/referrals", parameters) if after else None,
+        next_link=link("/referrals", parameters, after=page.next) if page.next else None,
+        export=urlencode({**parameters, "tab": chosen.tab, "sort": sort}),
     )
 
 
@@ -95,10 +94,3 @@ def _filter(parameters: Mapping[str, str]) -> tuple[QueueFilter, str | None]:
         parameters.get("skip_reason") or None,
     )
     return chosen, f"Left out, since it cannot be read: {', '.join(unreadable)}" if unreadable else None
-
-
-def _sort_link(key: str, sort: str, kept: Mapping[str, str]) -> tuple[str, str]:
-    first, second = (f"-{key}", key) if LARGEST_FIRST[key] else (key, f"-{key}")
-    target = second if sort == first else first
-    state = {key: "ascending", f"-{key}": "descending"}.get(sort, "none")
-    return f"/referrals?{urlencode({**kept, 'sort': target})}", state

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
 
+from fastapi import Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -36,6 +38,12 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_PATHS = frozenset({"/sign-in", "/healthz", "/healthz/live", "/healthz/ready", "/ingest/partnercenter"})
 _OPEN_PREFIX = "/static/"
 _WEBHOOK_PATH = "/ingest/partnercenter"
+
+WAYS_IN = [
+    Security(HTTPBearer(auto_error=False, description="HUNTER_WEB_TOKEN")),
+    Security(APIKeyCookie(name=COOKIE, auto_error=False, description="Set by the sign-in form")),
+]
+"""For routers of the API: what the OpenAPI document says of the sign-in. `Guard` is what checks it."""
 
 RESPONSE_HEADERS = {
     "content-security-policy": (

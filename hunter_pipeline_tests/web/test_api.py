@@ -35,6 +35,13 @@ def test_leads_come_ranked_with_type_score_and_reason(client: TestClient, filled
     assert {"co-sell", "marketplace", "solution-provider"} <= set(types.values())
 
 
+@pytest.mark.parametrize("path", ["/api/leads", "/api/referrals/queue"])
+def test_a_csv_begins_with_exactly_one_byte_order_mark(client: TestClient, path: str):
+    content = client.get(path, params={"format": "csv"}).content
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert content.count(b"\xef\xbb\xbf") == 1
+
+
 def test_pages_join_to_the_whole_list(client: TestClient):
     whole = [lead["domain"] for lead in client.get("/api/leads", params={"limit": 200}).json()["leads"]]
     found: list[str] = []

@@ -73,7 +73,13 @@ def test_an_answer_without_parameters_is_as_the_document_tells(api: Any, method:
 
 
 def test_the_document_names_every_way_in_and_no_page(make_test_app: Callable[..., FastAPI]):
+    document = make_test_app(partner_center_write_enabled=True).openapi()
+    ways = {"HTTPBearer", "APIKeyCookie"}
+    assert set(document["components"]["securitySchemes"]) == ways
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            named = {name for scheme in operation.get("security", ()) for name in scheme}
+            assert named == (ways if path.startswith("/api/") else set()), path
     document = make_test_app().openapi()
-    assert set(document["components"]["securitySchemes"]) == {"HTTPBearer", "APIKeyCookie"}
     found = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
     assert sorted(found) == sorted(OPERATIONS)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, make_url, text
 
+from hunter_pipeline.readers.cursor import InvalidCursor
 from hunter_pipeline.readers.lead_columns import Lead
 from hunter_pipeline.readers.lead_list import (
     MAX_PAGE,
     SORTS,
-    InvalidCursor,
     LeadFilter,
     count_leads,
     get_lead,

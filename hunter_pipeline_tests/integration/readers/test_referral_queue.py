@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Connection, text
 
-from hunter_pipeline.readers.lead_list import InvalidCursor
+from hunter_pipeline.readers.cursor import InvalidCursor
 from hunter_pipeline.readers.referral_queue import (
     QUEUE_SORTS,
     TABS,

@@ -1,0 +1,58 @@
+"""A page from a template, with what every page needs.
+
+Belongs here: the environment of the templates. Does not belong here: the values of any one page. The templates escape
+every value.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import cast
+
+import jinja2
+from fastapi import Request, Response
+from starlette.templating import Jinja2Templates
+
+from hunter_pipeline.vocabulary import BADGES, STAGES
+from hunter_pipeline.web import wording
+from hunter_pipeline.web.services import Services
+
+_environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.globals.update(
+    badges=BADGES,
+    moment=wording.moment,
+    distance=wording.distance,
+    expiry=wording.expiry,
+    expires_soon=wording.expires_soon,
+    money=wording.money,
+    deal=wording.deal,
+    stage_titles=STAGES,
+)
+_environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
+_templates = Jinja2Templates(env=_environment)
+
+
+def render(request: Request, name: str, status: int = 200, **values: object) -> Response:
+    """A page from a template.
+
+    :param name: file name of the template.
+    :param values: what this page shows.
+    """
+    services = cast(Services, request.app.state.services)
+    session = getattr(request.state, "session", None)
+    shared = {
+        "now": services.clock(),
+        "csrf": session.csrf if session else "",
+        "signed_in": session is not None,
+        "dagster_ui": services.dagster_ui,
+        "sync_enabled": services.settings.partner_center_enabled,
+        "path": request.url.path,
+    }
+    return _templates.TemplateResponse(request, name, {**shared, **values}, status)
