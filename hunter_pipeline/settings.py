@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -88,6 +89,11 @@ class Settings(BaseSettings):
     )
     digest_hour: int | None = Field(
         None, ge=0, le=23, description="Hour (UTC) at which the channel is sent a digest of the leads; unset: never"
+    )
+    exchange_rates: Annotated[dict[str, Decimal] | None, NoDecode] = Field(
+        None,
+        description="What one of each currency is worth in a currency of your choice, to sort deal values by:"
+        " `EUR=1,USD=0.92`; unset: sorted within each currency",
     )
     log_format: Literal["text", "json"] = Field("text", description="How log lines are written")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -186,6 +192,19 @@ class Settings(BaseSettings):
     @classmethod
     def _split_servers(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("exchange_rates", mode="before")
+    @classmethod
+    def _read_rates(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        rates: dict[str, Decimal] = {}
+        for part in value.split(","):
+            match = re.fullmatch(r"\s*([A-Za-z]{3})\s*=\s*(\d{1,9}(?:\.\d{1,12})?)\s*", part)
+            if match is None or not Decimal(match[2]):
+                raise ValueError(f"{part.strip()!r} is no rate; write a code of three letters and a number: USD=0.92")
+            rates[match[1].upper()] = Decimal(match[2])
+        return rates
 
     @field_validator("dns_servers")
     @classmethod

@@ -140,7 +140,7 @@ def lead_table(rows: Sequence[Lead], width: int) -> Table:
             ratio=1 if wide else None,
             min_width=None if wide else len(column.label),
             overflow="fold",
-            no_wrap=column.kind in ("moment", "expiry", "money"),
+            no_wrap=column.kind in ("moment", "expiry"),
         )
     for lead in rows:
         cells = [_cell(lead, column) for column in columns]
@@ -163,6 +163,8 @@ def _cell(lead: Lead, column: Declared) -> Text:
         return Text(badge(value))
     if column.kind == "segment":
         return Text(value or "not scored", SEGMENT_STYLES.get(value or "", ""))
+    if isinstance(value, tuple):
+        return Text(" + ".join(f"{deal.value:,} {deal.currency or ''}".rstrip() for deal in value) or "-")
     if value is None:
         return Text("no signals yet" if column.name == "reason" else "-")
     if isinstance(value, datetime):

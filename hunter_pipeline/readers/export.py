@@ -125,6 +125,8 @@ def _cells(record: object, names: Sequence[str]) -> list[Any]:
 def _safe(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="seconds")
+    if isinstance(value, tuple):
+        value = " + ".join(str(each) for each in value)
     if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_START):
         return "'" + value
     return value
@@ -134,7 +136,7 @@ def _excel(value: Any) -> Any:
     if isinstance(value, datetime):
         # Excel's dates know no time zone.
         return value.astimezone(UTC).replace(tzinfo=None, microsecond=0)
-    if isinstance(value, str):
+    if isinstance(value, str | tuple):
         return _EXCEL_REFUSES.sub("\N{REPLACEMENT CHARACTER}", _safe(value))[:_EXCEL_CELL_LIMIT]
     return value
 
@@ -144,4 +146,6 @@ def _plain(value: Any) -> Any:
         return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [{name: _plain(part) for name, part in vars(each).items()} for each in value]
+    return value

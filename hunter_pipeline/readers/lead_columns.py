@@ -7,8 +7,10 @@ lead's rows of `partner_center_referrals` t.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated
 
 from hunter_pipeline.readers.columns import Amount, Column, Sort, chosen, declared_columns
@@ -18,7 +20,27 @@ TYPE_BEFORE_SCORING = """(SELECT t.referral_type FROM partner_center_referrals t
     WHERE t.domain = c.domain AND t.referral_type IS NOT NULL ORDER BY t.is_open DESC, t.referral_type LIMIT 1)"""
 """Type of a lead that has no score yet: that of an open referral before a closed one."""
 
-_DEALS = "FILTER (WHERE t.is_open AND t.deal_value IS NOT NULL)"
+DEALS = "FILTER (WHERE t.is_open AND t.deal_value IS NOT NULL)"
+"""The open referrals that have a value, as the filter of an aggregate."""
+
+
+@dataclass(frozen=True)
+class Deal:
+    """What open referrals are worth in one currency."""
+
+    currency: str | None
+    value: Amount
+
+    def __str__(self) -> str:
+        return f"{self.value} {self.currency}" if self.currency else str(self.value)
+
+
+def add_up(values: Sequence[tuple[str | None, str]]) -> tuple[Deal, ...]:
+    """Deal values with their currencies as one sum for each currency, the largest first."""
+    sums: dict[str | None, Decimal] = {}
+    for currency, value in values:
+        sums[currency] = sums.get(currency, Decimal()) + Decimal(value)
+    return tuple(Deal(*each) for each in sorted(sums.items(), key=lambda each: (-each[1], each[0] or "")))
 
 
 @dataclass(frozen=True)
@@ -57,9 +79,9 @@ class Lead:
         Amount | None,
         Column(
             "Deal value",
-            f"CASE WHEN min(coalesce(t.currency, '')) {_DEALS} = max(coalesce(t.currency, '')) {_DEALS}"
-            f" THEN sum(t.deal_value) {_DEALS} END",
-            "Sum over the open referrals; null: none, or several currencies",
+            f"CASE WHEN min(coalesce(t.currency, '')) {DEALS} = max(coalesce(t.currency, '')) {DEALS}"
+            f" THEN sum(t.deal_value) {DEALS} END",
+            "Sum over the open referrals; null: none, or several currencies, which `deals` tells apart",
             kind="money",
             sort=Sort("deal_value", largest_first=True),
             added_up=True,
@@ -69,16 +91,17 @@ class Lead:
         str | None,
         Column(
             "Currency",
-            f"CASE WHEN min(t.currency) {_DEALS} = max(t.currency) {_DEALS} THEN min(t.currency) {_DEALS} END",
+            f"CASE WHEN min(t.currency) {DEALS} = max(t.currency) {DEALS} THEN min(t.currency) {DEALS} END",
             "ISO 4217 code of the deal value",
             added_up=True,
         ),
     ]
-    currencies: Annotated[
-        tuple[str, ...],
+    deals: Annotated[
+        tuple[Deal, ...],
         Column(
-            "Currencies",
-            f"coalesce(array_remove(array_agg(DISTINCT t.currency) {_DEALS}, NULL), '{{}}')",
+            "Deals",
+            f"array_agg(ARRAY[t.currency, CAST(t.deal_value AS text)]) {DEALS}",
+            "The same in each currency, the largest first",
             added_up=True,
         ),
     ]
@@ -96,9 +119,9 @@ class Lead:
     last_synced_at: Annotated[
         datetime | None,
         Column(
-            "Last synced",
+            "Received",
             "max(t.synced_at)",
-            "When one of its referrals last changed here",
+            "When the newest version of one of its referrals came in",
             kind="moment",
             sort=Sort("synced", largest_first=True),
             added_up=True,
@@ -129,8 +152,7 @@ PRINTED_FROM = {
     "domain": 100,
     "segment": 120,
     "provider": 140,
-    "deal_value": 160,
-    "currency": 160,
+    "deals": 160,
     "expires_at": 160,
     "reason": 200,
 }
@@ -139,5 +161,5 @@ PRINTED_FROM = {
 Below that width the reason stands under the company's name.
 """
 
-EXPORTED = tuple(column for column in COLUMNS if column.name not in {"currencies", "scored_at"})
+EXPORTED = tuple(column for column in COLUMNS if column.name != "scored_at")
 """Columns of CSV and Excel, in order."""

@@ -7,7 +7,7 @@ anywhere in the list and rows that arrive meanwhile neither repeat nor hide othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Row, text
 
 from hunter_pipeline.readers.columns import SQL_TYPES
 from hunter_pipeline.readers.cursor import InvalidCursor, decode_cursor, encode_cursor, storable
-from hunter_pipeline.readers.lead_columns import COLUMNS, TYPE_BEFORE_SCORING, Lead
+from hunter_pipeline.readers.keyset import Key, Rates, beyond, worth
+from hunter_pipeline.readers.lead_columns import COLUMNS, DEALS, TYPE_BEFORE_SCORING, Lead, add_up
 from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scoring.rules import CATEGORIES, SEGMENTS
 from hunter_pipeline.vocabulary import BADGES, NO_TYPE
@@ -78,15 +79,7 @@ class LeadPage:
     previous: str | None
 
 
-@dataclass(frozen=True)
-class _Key:
-    expression: str
-    descending: bool
-    sql_type: str
-    parse: Callable[[str], object]
-
-
-_RANK = (_Key("s.category", False, "text", str), _Key("s.score", True, "smallint", int))
+_RANK = (Key("s.category", False, "text", str), Key("s.score", True, "smallint", int))
 _ADDED_UP = {column.name: column.column.sql for column in COLUMNS if column.column.added_up}
 """What a lead's referrals add up to, column by column."""
 
@@ -120,6 +113,7 @@ def list_leads(
     limit: int = 50,
     after: str | None = None,
     before: str | None = None,
+    rates: Rates | None = None,
 ) -> LeadPage:
     """One page of the lead list. Leads without a value to sort by stand last, by domain.
 
@@ -128,6 +122,9 @@ def list_leads(
     :param limit: number of leads, 1 to `MAX_PAGE`.
     :param after: cursor from `LeadPage.next`; the page that follows it.
     :param before: cursor from `LeadPage.previous`; the page that ends before it. Not together with `after`.
+    :param rates: what one of each currency is worth in one of them all, to sort deal values by; without a rate for
+        each of a lead's currencies it stands among those without a value. Without any rate the list is sorted within
+        each currency.
     :raises InvalidCursor: the cursor is none of this sort order.
     """
     if not 1 <= limit <= MAX_PAGE:
@@ -136,7 +133,7 @@ def list_leads(
         raise InvalidCursor("give either a cursor to follow or one to stop before, not both")
     lead_filter = lead_filter or LeadFilter()
     backwards = before is not None
-    keys = _keys(sort)
+    keys = _keys(sort, rates)
     cursor = after if after is not None else before
     unset, values = _decode(cursor, sort, keys) if cursor is not None else (backwards, None)
     # Leads that have the sort key and leads that lack it are two lists, one after the other: either is in the
@@ -146,7 +143,7 @@ def list_leads(
     for without in order[order.index(unset) :]:
         missing = limit + 1 - len(rows)
         if missing > 0:
-            found = _page(connection, lead_filter, keys, without, values, backwards, missing)
+            found = _page(connection, lead_filter, keys, without, values, backwards, missing, rates)
             rows += [(row, without) for row in found]
         values = None
     more = len(rows) > limit
@@ -162,16 +159,18 @@ def list_leads(
     )
 
 
-def iter_leads(connection: Connection, lead_filter: LeadFilter | None = None, sort: str = "rank") -> Iterator[Lead]:
+def iter_leads(
+    connection: Connection, lead_filter: LeadFilter | None = None, sort: str = "rank", rates: Rates | None = None
+) -> Iterator[Lead]:
     """Every lead in order, streamed by a server-side cursor as one snapshot; memory stays flat.
 
     The connection is busy until the iterator ends.
     """
-    keys = _keys(sort)
+    keys = _keys(sort, rates)
     where, parameters = _conditions(lead_filter or LeadFilter())
     order = ", ".join(f"{key.expression} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in keys)
     statement = text(
-        f"SELECT {_FIELDS} {_BASE} JOIN ({_facts_of_all(*_ADDED_UP)}) r ON r.domain = c.domain"
+        f"SELECT {_FIELDS} {_BASE} JOIN ({_facts_of_all(rates, *_ADDED_UP, *_facts_of(keys))}) r ON r.domain = c.domain"
         f" WHERE {where} ORDER BY {order}, c.domain"
     )
     options = {"yield_per": _STREAM_ROWS}
@@ -195,13 +194,22 @@ def get_lead(connection: Connection, domain: str) -> Lead | None:
     return leads[0] if leads else None
 
 
-def _keys(sort: str) -> tuple[_Key, ...]:
+def _keys(sort: str, rates: Rates | None) -> tuple[Key, ...]:
     if sort == "rank":
         return _RANK
+    descending = sort.startswith("-")
     column = _SORTABLE[sort.removeprefix("-")]
+    if column.name == "deal_value" and rates:
+        return (Key("r.worth", descending, "numeric", Decimal, ("worth",)),)
     assert column.sort is not None
-    expression = column.sort.sql or (f"r.{column.name}" if column.column.added_up else column.column.sql)
-    return (_Key(expression, sort.startswith("-"), *SQL_TYPES[column.type]),)
+    fact = column.column.added_up
+    expression = column.sort.sql or (f"r.{column.name}" if fact else column.column.sql)
+    key = Key(expression, descending, *SQL_TYPES[column.type], facts=(column.name,) if fact else ())
+    if column.name != "deal_value":
+        return (key,)
+    # Amounts in two currencies cannot be compared, so each currency has its own stretch of the list.
+    currency = "CASE WHEN r.deal_value IS NOT NULL THEN coalesce(r.currency, '') END"
+    return (Key(currency, False, "text", str, ("currency", "deal_value")), key)
 
 
 def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
@@ -250,58 +258,54 @@ def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
 def _page(
     connection: Connection,
     lead_filter: LeadFilter,
-    keys: Sequence[_Key],
+    keys: Sequence[Key],
     without: bool,
     values: Sequence[object] | None,
     backwards: bool,
     limit: int,
+    rates: Rates | None,
 ) -> Sequence[Row[Any]]:
     where, parameters = _conditions(lead_filter)
     own = () if without else tuple(keys)
-    ordered = (*own, _Key("c.domain", False, "text", str))
+    ordered = (*own, Key("c.domain", False, "text", str))
     where += f" AND {keys[0].expression} IS {'NULL' if without else 'NOT NULL'}"
     if values is not None:
-        where += " AND " + _beyond(ordered, backwards)
+        where += " AND " + beyond(ordered, backwards)
         parameters |= {f"k{number}": value for number, value in enumerate(values)}
     directions = ["DESC" if key.descending is not backwards else "ASC" for key in ordered]
     order = ", ".join(f"{key.expression} {way}" for key, way in zip(ordered, directions, strict=True))
     outer = ", ".join(f"page.k{number} {way}" for number, way in enumerate(directions))
     wanted = ", ".join(f"{key.expression} AS k{number}" for number, key in enumerate(ordered))
-    needed = [key.expression.removeprefix("r.") for key in keys if key.expression.startswith("r.")]
-    facts = f"LEFT JOIN ({_facts_of_all(*needed)}) r ON r.domain = c.domain" if needed else ""
+    needed = _facts_of(keys)
+    facts = f"LEFT JOIN ({_facts_of_all(rates, *needed)}) r ON r.domain = c.domain" if needed else ""
     # The facts of a page's leads are added up after the page is cut, not for the whole list.
     return connection.execute(
         text(
             f"SELECT {_FIELDS}, page.* FROM"  # noqa: S608 - constants of this module
             f" (SELECT {wanted} {_BASE} {facts} WHERE {where} ORDER BY {order} LIMIT :limit) page"
             f" JOIN companies c ON c.domain = page.k{len(ordered) - 1} LEFT JOIN lead_scores s ON s.domain = c.domain"
-            f" CROSS JOIN LATERAL (SELECT {_columns(_ADDED_UP)} FROM partner_center_referrals t"
+            f" CROSS JOIN LATERAL (SELECT {_columns(_ADDED_UP, _ADDED_UP)} FROM partner_center_referrals t"
             f" WHERE t.domain = c.domain) r ORDER BY {outer}"
         ),
         {**parameters, "limit": limit},
     ).all()
 
 
-def _columns(names: Iterable[str]) -> str:
-    return ", ".join(f"{_ADDED_UP[name]} AS {name}" for name in names)
+def _facts_of(keys: Sequence[Key]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fact for key in keys for fact in key.facts))
 
 
-def _facts_of_all(*names: str) -> str:
+def _columns(names: Iterable[str], facts: Mapping[str, str]) -> str:
+    return ", ".join(f"{facts[name]} AS {name}" for name in dict.fromkeys(names))
+
+
+def _facts_of_all(rates: Rates | None, *names: str) -> str:
+    each = worth("t.deal_value", "t.currency", rates) if rates else "NULL"
+    total = f"CASE WHEN count(*) {DEALS} = count({each}) {DEALS} THEN sum({each}) {DEALS} END"
     return (
-        f"SELECT t.domain, {_columns(names)} FROM partner_center_referrals t"  # noqa: S608 - constants of this module
-        " WHERE t.domain IS NOT NULL GROUP BY t.domain"
+        f"SELECT t.domain, {_columns(names, {**_ADDED_UP, 'worth': total})}"  # noqa: S608 - constants of this module
+        " FROM partner_center_referrals t WHERE t.domain IS NOT NULL GROUP BY t.domain"
     )
-
-
-def _beyond(keys: Sequence[_Key], backwards: bool) -> str:
-    """The condition of rows that follow the cursor's values `k0`, `k1`, ... in the order of `keys`."""
-    condition = ""
-    for number, key in reversed(list(enumerate(keys))):
-        sign = "<" if key.descending is not backwards else ">"
-        value = f"CAST(:k{number} AS {key.sql_type})"
-        strict = f"{key.expression} {sign} {value}"
-        condition = f"({strict} OR ({key.expression} = {value} AND {condition}))" if condition else strict
-    return condition
 
 
 def _encode(row: Row[Any], unset: bool, sort: str) -> str:
@@ -310,7 +314,7 @@ def _encode(row: Row[Any], unset: bool, sort: str) -> str:
     return encode_cursor(sort, unset, texts)
 
 
-def _decode(cursor: str, sort: str, keys: Sequence[_Key]) -> tuple[bool, list[object]]:
+def _decode(cursor: str, sort: str, keys: Sequence[Key]) -> tuple[bool, list[object]]:
     found, unset, texts = decode_cursor(cursor, 3)
     try:
         parsers = ([] if unset else [key.parse for key in keys]) + [str]
@@ -335,4 +339,4 @@ def _fits(value: object) -> bool:
 
 def _lead(row: Row[Any]) -> Lead:
     values: dict[str, Any] = dict(zip(_NAMES, row[: len(_NAMES)], strict=True))
-    return Lead(**{**values, "currencies": tuple(values["currencies"] or ())})
+    return Lead(**{**values, "deals": add_up(values["deals"] or ())})

@@ -143,11 +143,12 @@ def leads(
     ] = "json",
 ) -> Any:
     """Company domains with at least one referral, ranked; one page, or all of them as a file."""
+    rates = services.settings.exchange_rates
     if format != "json":
         make = csv_file if format == "csv" else xlsx_file
-        return make(services.engine, "leads", EXPORTED, lambda connection: iter_leads(connection, chosen, sort))
+        return make(services.engine, "leads", EXPORTED, lambda connection: iter_leads(connection, chosen, sort, rates))
     with services.engine.connect() as connection:
-        page = list_leads(connection, chosen, sort, limit, after, before)
+        page = list_leads(connection, chosen, sort, limit, after, before, rates)
         return {
             "leads": [lead_record(lead) for lead in page.leads],
             "total": count_leads(connection, chosen),

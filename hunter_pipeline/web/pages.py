@@ -56,7 +56,9 @@ def lead_list(
         if sort not in SORTS:
             raise InvalidCursor(f"there is no order {sort[:50]!r}")
         with services.engine.connect() as connection:
-            page = list_leads(connection, chosen, sort, _page_size(limit), after, before)
+            page = list_leads(
+                connection, chosen, sort, _page_size(limit), after, before, services.settings.exchange_rates
+            )
             counts = summary(connection)
             total = counts.leads if chosen == LeadFilter() else count_leads(connection, chosen)
             providers = stories.providers(connection)

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from hunter_pipeline.readers.lead_columns import Deal
+
 _STATES = {
     "present": "present",
     "ok": "valid",
@@ -74,11 +76,9 @@ def money(value: Decimal | float | None, currency: str | None) -> str:
     return f"{shown} {currency}" if currency else shown
 
 
-def deal(value: Decimal | None, currencies: Sequence[str]) -> str:
-    """A lead's deal value; several currencies are named instead of added up."""
-    if value is None and len(currencies) > 1:
-        return " + ".join(currencies)
-    return money(value, currencies[0] if len(currencies) == 1 else None)
+def deal(deals: Sequence[Deal]) -> str:
+    """A lead's deal value, each currency for itself."""
+    return " + ".join(money(each.value, each.currency) for each in deals) or "-"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Settings: defaults, checks with their fix, and the list in `.env.example`."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,12 @@ def test_instance_discovery_is_off_for_authorities_that_are_not_microsofts():
         partner_center_authority="https://login.example.com/x", partner_center_instance_discovery=True
     )
     assert chosen.instance_discovery is True
+
+
+def test_exchange_rates_are_codes_with_numbers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HUNTER_EXCHANGE_RATES", "eur=1, USD=0.92")
+    assert load_settings().exchange_rates == {"EUR": Decimal(1), "USD": Decimal("0.92")}
+    for wrong in ("EUR", "EURO=1", "EUR=0", "EUR=-1", "EUR=1e9", "EUR=1;USD=2", "';--=1"):
+        monkeypatch.setenv("HUNTER_EXCHANGE_RATES", wrong)
+        with pytest.raises(SettingsError, match=r"HUNTER_EXCHANGE_RATES.*USD=0\.92"):
+            load_settings()

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, make_url, text
 
 from hunter_pipeline.readers.cursor import InvalidCursor
-from hunter_pipeline.readers.lead_columns import Lead
+from hunter_pipeline.readers.lead_columns import Deal, Lead
 from hunter_pipeline.readers.lead_list import (
     MAX_PAGE,
     SORTS,
@@ -168,20 +168,57 @@ def test_a_lead_carries_company_score_and_referrals(leads: Leads):
         open_referrals=2,
         deal_value=Decimal("150.50"),
         currency="EUR",
-        currencies=("EUR",),
+        deals=(Deal("EUR", Decimal("150.50")),),
         expires_at=NOW + timedelta(days=2),
         last_synced_at=NOW + timedelta(hours=1),
         scored_at=NOW,
     )
 
 
-def test_deal_values_in_several_currencies_are_not_added_up(leads: Leads):
+def test_deal_values_are_added_up_within_each_currency(leads: Leads):
     leads.company("a.com")
     for currency in ("USD", "EUR", "EUR"):
         leads.referral("a.com", deal_value=Decimal(10), currency=currency)
     lead = get_lead(leads.connection, "a.com")
     assert lead is not None
-    assert (lead.deal_value, lead.currencies, lead.currency) == (None, ("EUR", "USD"), None)
+    assert (lead.deal_value, lead.currency) == (None, None)
+    assert lead.deals == (Deal("EUR", Decimal(20)), Deal("USD", Decimal(10)))
+
+
+DEALS = {
+    "small.com": [(5, "EUR")],
+    "large.com": [(900, "TRY")],
+    "both.com": [(4, "EUR"), (10, "TRY")],
+    "odd.com": [(1, "XXX"), (99, "EUR")],
+    "none.com": [(None, None)],
+    "bare.com": [(7, None)],
+}
+
+
+def _deals(leads: Leads, sort: str, rates: dict[str, Decimal]) -> list[str]:
+    for domain, values in DEALS.items():
+        leads.company(domain)
+        for value, currency in values:
+            leads.referral(domain, deal_value=value, currency=currency)
+    whole = [lead.domain for lead in iter_leads(leads.connection, sort=sort, rates=rates)]
+    found, after = [], None
+    while len(found) < len(DEALS):
+        page = list_leads(leads.connection, sort=sort, limit=1, after=after, rates=rates)
+        found += [lead.domain for lead in page.leads]
+        after = page.next
+    assert found == whole
+    return found
+
+
+def test_with_rates_deals_of_all_currencies_stand_in_one_order_and_what_has_no_rate_last(leads: Leads):
+    rates = {"EUR": Decimal(1), "TRY": Decimal("0.02")}
+    order = ["large.com", "small.com", "both.com", "bare.com", "none.com", "odd.com"]
+    assert _deals(leads, "-deal_value", rates) == order
+
+
+def test_without_rates_each_currency_has_its_own_stretch(leads: Leads):
+    order = ["bare.com", "small.com", "large.com", "both.com", "none.com", "odd.com"]
+    assert _deals(leads, "-deal_value", {}) == order
 
 
 def test_a_deal_value_without_a_currency_is_no_euro(leads: Leads):
@@ -191,6 +228,7 @@ def test_a_deal_value_without_a_currency_is_no_euro(leads: Leads):
     lead = get_lead(leads.connection, "a.com")
     assert lead is not None
     assert lead.deal_value is None
+    assert lead.deals == (Deal(None, Decimal(10)), Deal("EUR", Decimal(10)))
 
 
 def test_the_type_of_a_lead_without_a_score_is_that_of_its_best_open_referral(leads: Leads):
@@ -294,7 +332,7 @@ def many(leads: Leads) -> Leads:
             leads.referral(
                 domain,
                 deal_value=dice.choice([None, Decimal(5), Decimal("7.25"), Decimal(number)]),
-                currency=dice.choice(["EUR", "USD"]),
+                currency="EUR",
                 expires_at=dice.choice([None, NOW, NOW + timedelta(microseconds=number)]),
                 synced_at=NOW + timedelta(seconds=dice.randint(0, 3)),
             )
@@ -388,7 +426,7 @@ def test_a_cursor_of_somebodys_own_making_is_refused(leads: Leads, cursor: str):
 @pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity", "1e99999", "x"])
 def test_a_number_that_postgresql_cannot_hold_is_no_cursor(leads: Leads, value: str):
     with pytest.raises(InvalidCursor):
-        list_leads(leads.connection, sort="deal_value", after=_cursor("deal_value", False, [value, "a.com"]))
+        list_leads(leads.connection, sort="deal_value", after=_cursor("deal_value", False, ["EUR", value, "a.com"]))
 
 
 def test_two_cursors_at_once_and_pages_of_no_size_are_refused(leads: Leads):

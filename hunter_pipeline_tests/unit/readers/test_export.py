@@ -11,7 +11,7 @@ import openpyxl
 import pytest
 
 from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
-from hunter_pipeline.readers.lead_columns import EXPORTED, Lead
+from hunter_pipeline.readers.lead_columns import EXPORTED, Deal, Lead
 
 LEAD = Lead(
     domain="contoso.com",
@@ -32,7 +32,7 @@ LEAD = Lead(
     open_referrals=1,
     deal_value=Decimal("-100.50"),
     currency="EUR",
-    currencies=("EUR",),
+    deals=(Deal("EUR", Decimal("-100.50")), Deal("USD", Decimal(7))),
     expires_at=datetime(2026, 11, 25, 9, tzinfo=UTC),
     last_synced_at=datetime(2026, 11, 24, 9, tzinfo=UTC),
     scored_at=datetime(2026, 11, 24, 9, tzinfo=UTC),
@@ -82,6 +82,11 @@ def test_a_number_stays_a_number_even_below_zero():
     assert _xlsx(LEAD)[0]["deal_value"] == -100.5
 
 
+def test_deals_in_several_currencies_stand_in_one_cell():
+    lead = replace(LEAD, deals=(Deal("EUR", Decimal(5)), Deal("USD", Decimal(7))))
+    assert _csv(lead)[0]["deals"] == _xlsx(lead)[0]["deals"] == "5 EUR + 7 USD"
+
+
 def test_quotes_line_ends_and_letters_come_back_from_csv():
     row = _csv(LEAD)[0]
     assert row["company_name"] == LEAD.company_name
@@ -108,4 +113,4 @@ def test_a_record_is_plain_json_with_utc_times():
     record = json.loads(json.dumps(lead_record(LEAD)))
     assert record["expires_at"] == "2026-11-25T09:00:00Z"
     assert record["deal_value"] == -100.5
-    assert (record["currency"], record["currencies"]) == ("EUR", ["EUR"])
+    assert record["deals"] == [{"currency": "EUR", "value": -100.5}, {"currency": "USD", "value": 7}]

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from hunter_pipeline.readers.lead_columns import Deal
 from hunter_pipeline.scan.scan import derive_signals
 from hunter_pipeline.vocabulary import badge
 from hunter_pipeline.web.wording import deal, distance, expires_soon, expiry, moment, money, signal_rows
@@ -71,10 +72,9 @@ def test_money_reads_with_its_currency(value: Decimal | None, currency: str | No
     assert money(value, currency) == text
 
 
-def test_several_currencies_are_named():
-    assert deal(None, ("EUR", "USD")) == "EUR + USD"
-    assert deal(Decimal(5), ("EUR",)) == "5 EUR"
-    assert deal(None, ()) == "-"
+def test_each_currency_is_shown_for_itself():
+    assert deal((Deal("EUR", Decimal(1200)), Deal("USD", Decimal("0.5")))) == "1,200 EUR + 0.50 USD"
+    assert deal(()) == "-"
 
 
 def test_a_scan_without_answers_reads_as_not_looked_up_and_never_as_absent():
