@@ -18,6 +18,7 @@ from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport, r
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
 from hunter_pipeline.pipeline.queue import Queue
 from hunter_pipeline.pipeline.signal_changes import Change, changes_between, record_changes
+from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scan.reply import Reply
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, Signals, derive_signals, keep_last_good
 from hunter_pipeline.store.tables import domain_signals
@@ -138,12 +139,13 @@ def write_providers(connection: Connection, context: StageContext, domains: Sequ
 def signals_from_json(data: object) -> Signals | None:
     """The signals that a row of `domain_signals` holds as JSON; keys that this release does not know are left out.
 
-    :returns: None when this release cannot read them: another one wrote the row.
+    :returns: None when this release cannot read them, or knows no such provider: another one wrote the row.
     """
     try:
-        return _SIGNALS.validate_python(data)
+        found = _SIGNALS.validate_python(data)
     except ValidationError:
         return None
+    return found if found.provider in catalogue().names else None
 
 
 def _rederive(connection: Connection, context: StageContext, domains: Sequence[str]) -> int:

@@ -228,9 +228,11 @@ def decide_provider(
     """Decide whose mail service a domain uses.
 
     The order: an MX host of a mailbox provider, whichever its preference; behind a gateway or an unknown MX, the
-    autodiscover and DKIM aliases, then the SPF includes if they name one mailbox provider; a listed
-    hoster; a relay; an MX inside the company's own domain, on whose machine (see ``hosting``); an MX of the same
-    company as the name servers. ``replies`` are those of the domain and of what it leads to.
+    autodiscover and DKIM aliases, then the SPF includes if they name one mailbox provider (behind an MX that nobody
+    knows with low confidence, whatever names it); a listed hoster; a relay; an MX inside the company's own domain, on
+    whose machine (see `hosting`); an MX of the same company as the name servers.
+
+    :param replies: those of the domain and of what it leads to.
     """
     if not mx.hosts:
         return Decision("Unknown", open=mx.state == "unknown")
@@ -247,16 +249,20 @@ def decide_provider(
 
     own = [host for host in mx.hosts if registrable(host) == registrable(domain)]
     unlisted = [host for host, entry in entries if entry is None and host not in own]
+    review = tuple(f"mx {host}: {registrable(host)} is not in the catalogue" for host in unlisted)
     hints = _Hints.gather(domain, spf_targets, replies, rules)
     if gateway or unlisted:
         strong = set(hints.strong.values())
         if len(strong) == 1:
             name = strong.pop()
             confidence = "high" if len(hints.strong) > 1 or name in hints.spf else "medium"
-            return Decision(name, confidence, gateway, (*hints.strong, *hints.spf_lines(), *evidence))
+            # Behind a filter there must be mailboxes elsewhere; an MX that nobody knows may have its own.
+            confidence = confidence if gateway else "low"
+            return Decision(name, confidence, gateway, (*hints.strong, *hints.spf_lines(), *evidence, *review))
         told = found["hoster"] or found["relay"] or _same_brand(unlisted, name_servers)
         if not strong and not own and (gateway or not told) and len(hints.spf) == 1:
-            return Decision(hints.spf[0], "low", gateway, (*hints.spf_lines(), *evidence), open=hints.open)
+            lines = (*hints.spf_lines(), *evidence, *review)
+            return Decision(hints.spf[0], "low", gateway, lines, open=hints.open)
     evidence += [*hints.strong, *hints.spf_lines(), *hints.verified]
     if found["hoster"]:
         name = found["hoster"][0].name
@@ -275,7 +281,6 @@ def decide_provider(
     if brand := _same_brand(unlisted, name_servers):
         lines = (f"mx {brand[0]}: same company as the name servers", *evidence)
         return Decision("Hosting", "medium", gateway, lines, local_hoster=brand[1])
-    review = tuple(f"mx {host}: {registrable(host)} is not in the catalogue" for host in unlisted)
     waiting = bool(gateway or unlisted) and hints.open
     return Decision("Unknown", "none", gateway, (*review, *evidence), tenant_size=size, open=waiting)
 

@@ -1,6 +1,7 @@
 """The look-up of domains: once each, again only where something stayed open, and better rules without questions."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -210,6 +211,61 @@ def test_a_row_that_another_release_wrote_costs_only_its_own_domain(world: Domai
     ]
     report = score_leads(world.context(), load_rules(), tenant_score=55, cosell_bonus=15)
     assert report.counts["total"] == 2
+
+
+def test_a_provider_that_no_catalogue_knows_any_more_is_not_kept_over_a_failure(world: DomainWorld):
+    """The rules know it no more either, and one such domain would stop the scoring of all."""
+    world.companies("bad.com")
+    world.zone |= google("bad.com")
+    scan_domains(world.context(), world.scan)
+    world.execute(
+        "UPDATE domain_signals SET status = 'partial', retry_at = scanned_at, provider = 'Yarin',"
+        """ signals = signals || '{"provider": "Yarin"}'"""
+    )
+    world.down = True
+    scan_domains(world.context(after=timedelta(hours=1)), world.scan)
+    assert world.rows("SELECT provider, status FROM domain_signals") == [("Unknown", "partial")]
+    assert score_leads(world.context(), load_rules(), tenant_score=55, cosell_bonus=15).counts["scored"] == 1
+
+
+def test_mailboxes_behind_an_mx_that_nobody_knows_are_told_by_what_the_domain_names(world: DomainWorld):
+    mx = {"MX": ["10 in.filter.example."], "NS": ["ns1.registrar.net."]}
+    google_spf = "v=spf1 include:_spf.google.com ~all"
+    answers: dict[str, dict[str, Any]] = {
+        "google-kurgu.com": mx | {"TXT": [google_spf]},
+        "listed-kurgu.com": mx | {"MX": ["10 acme-com.relay1g.spamh.com."], "TXT": [google_spf]},
+        "alias-kurgu.com": mx,
+        "autodiscover.alias-kurgu.com": {"CNAME": ["autodiscover.outlook.com."]},
+        "dkim-kurgu.com": mx,
+        "selector1._domainkey.dkim-kurgu.com": {"CNAME": ["selector1-dkim._domainkey.kurgu.onmicrosoft.com."]},
+        "two-kurgu.com": mx | {"TXT": ["v=spf1 include:_spf.google.com include:spf.protection.outlook.com ~all"]},
+        "none-kurgu.com": mx,
+        "broken-kurgu.com": mx | {"TXT": [google_spf]},
+        "autodiscover.broken-kurgu.com": {"behaviour": "servfail"},
+        "_spf.google.com": {"TXT": ["v=spf1 ip4:192.0.2.0/24 ~all"]},
+        "spf.protection.outlook.com": {"TXT": ["v=spf1 ip4:198.51.100.0/24 -all"]},
+    }
+    world.companies(*(name for name, entry in answers.items() if "MX" in entry))
+    with ZoneServer(answers) as server:
+        dns = DnsSettings(servers=(server.address,), qps_per_server=5000, timeout=0.5, attempts=1)
+        scan_domains(world.context(), lambda domains: scan(domains, dns))
+    found = world.rows(
+        "SELECT split_part(s.domain, '-', 1), c.provider, s.confidence, s.gateway, s.status, s.signals->'evidence'->>0"
+        " FROM domain_signals s JOIN companies c USING (domain) ORDER BY 1"
+    )
+    nobody = "mx in.filter.example: filter.example is not in the catalogue"
+    assert found == [
+        ("alias", "M365", "low", None, "complete", "autodiscover points at autodiscover.outlook.com: M365"),
+        ("broken", "Google", "low", None, "partial", "spf includes Google"),
+        (
+            *("dkim", "M365", "low", None, "complete"),
+            "dkim selector1 points at selector1-dkim._domainkey.kurgu.onmicrosoft.com: M365",
+        ),
+        ("google", "Google", "low", None, "complete", "spf includes Google"),
+        ("listed", "Google", "low", "SpamStopsHere", "complete", "spf includes Google"),
+        ("none", "Unknown", "none", None, "complete", nobody),
+        ("two", "Unknown", "none", None, "complete", nobody),
+    ]
 
 
 def test_a_rescan_over_such_a_row_goes_through_too(world: DomainWorld):

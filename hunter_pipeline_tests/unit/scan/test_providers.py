@@ -117,12 +117,60 @@ def test_behind_a_gateway_other_evidence_counts(decision: Decision, provider: st
 
 
 def test_behind_an_unknown_mx_the_one_mailbox_provider_that_the_domain_names_counts():
-    assert decide("mx.filter.example", autodiscover="autodiscover.outlook.com").provider == "M365"
+    review = "mx mx.filter.example: filter.example is not in the catalogue"
     named = decide("mx.filter.example", spf=(OUTLOOK_SPF,))
-    assert (named.provider, named.confidence, named.evidence) == ("M365", "low", ("spf includes M365",))
+    assert (named.provider, named.confidence, named.evidence) == ("M365", "low", ("spf includes M365", review))
+    aliased = decide("mx.filter.example", autodiscover="autodiscover.outlook.com", selector1=TENANT, spf=(OUTLOOK_SPF,))
+    assert (aliased.provider, aliased.confidence, aliased.gateway) == ("M365", "low", None)
+    assert aliased.evidence == (
+        "autodiscover points at autodiscover.outlook.com: M365",
+        f"dkim selector1 points at {TENANT}: M365",
+        "spf includes M365",
+        review,
+    )
+    # an alias is the company's own word; an include may be that of a program which sends as well
+    assert (
+        decide("mx.filter.example", autodiscover="autodiscover.outlook.com", spf=("_spf.google.com",)).provider
+        == "M365"
+    )
+    torn = decide("mx.filter.example", autodiscover="autodiscover.mail.eu-west-1.awsapps.com", selector1=TENANT)
+    assert (torn.provider, torn.confidence) == ("Unknown", "none")
     several = decide("mx.filter.example", spf=("_spf.google.com", OUTLOOK_SPF))
     assert (several.provider, several.confidence) == ("Unknown", "none")
     assert several.evidence[0] == "mx mx.filter.example: filter.example is not in the catalogue"
+
+
+@pytest.mark.parametrize(
+    ("host", "gateway"),
+    [
+        ("mx01.a.expurgate.net", "Cyren"),
+        ("mx10.eu.ctmail.com", "Cyren"),
+        ("d123.a.arsmtp.com", "AppRiver"),
+        ("primary.us.email.fireeyecloud.com", "Trellix"),
+        ("alt1.us.etp.fireeyegov.com", "Trellix"),
+        ("acme.com.pri-mx.na0107.smtproutes.com", "N-able Mail Protection"),
+        ("acme.esvacloud.com", "Libraesva"),
+        ("mx1.in.safentrix.com", "Safentrix"),
+        ("acme-com.relay1g.spamh.com", "SpamStopsHere"),
+        ("cluster5.inboundmx.com", "Symantec"),
+        ("fallbackmx.spamexperts.eu", "SpamExperts"),
+        ("lastmx.spamexperts.net", "SpamExperts"),
+        ("mailstream-east.mxrecord.io", "Cloudflare Email Security"),
+        ("mailstream-central.mxrecord.mx", "Cloudflare Email Security"),
+        ("mx1.spamtitan.com", "SpamTitan"),
+        ("mail.mailroute.net", "MailRoute"),
+        ("mx1.securence.com", "Securence"),
+        ("mx1.mailhop.org", "DuoCircle"),
+        ("acme.mx.duocircle.com", "DuoCircle"),
+        ("acme.l.mailanyone.net", "VIPRE"),
+        ("acme-com.cloud.nospamproxy.com", "NoSpamProxy"),
+        ("mx.perception-point.io", "Perception Point"),
+    ],
+)
+def test_a_listed_gateway_hides_no_mailbox(host: str, gateway: str):
+    behind = decide(host, spf=("_spf.google.com",))
+    assert (behind.provider, behind.confidence, behind.gateway) == ("Google", "low", gateway)
+    assert behind.evidence == ("spf includes Google", f"mx {host}: {gateway}, a gateway")
 
 
 @pytest.mark.parametrize(
