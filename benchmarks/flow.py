@@ -125,6 +125,7 @@ class Pages:
 
     answers: Sequence[bytes]
     host: str = "bench.invalid"
+    tenant: str | None = None
 
     def iter_pages(self, since: datetime | None) -> Iterator[Page]:  # noqa: ARG002 - all of them are asked for
         """The pages."""

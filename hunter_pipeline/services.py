@@ -98,6 +98,7 @@ def make_client(settings: Settings, sign_in: SignIn) -> PartnerCenterClient:
     return PartnerCenterClient(
         settings.partner_center_base_url,
         sign_in.acquire,
+        tenant=sign_in.tenant,
         interval=settings.partner_center_request_interval,
         attempts=settings.partner_center_attempts,
         timeout=settings.partner_center_timeout,

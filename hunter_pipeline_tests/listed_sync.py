@@ -32,6 +32,7 @@ class Listed:
 
     referrals: Sequence[dict[str, Any]]
     host: str = "listed.example"
+    tenant: str | None = None
 
     def iter_pages(self, since: datetime | None) -> Iterator[Page]:  # noqa: ARG002 - all of it is asked for
         """The pages."""

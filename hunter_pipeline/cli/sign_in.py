@@ -8,6 +8,7 @@ import typer
 
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.partner_center.auth import Account, DeviceCode, SignIn
+from hunter_pipeline.pipeline.sync_runs import SourceMismatch, check_tenant
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.store.database import open_database
 
@@ -28,7 +29,13 @@ def login() -> None:
     when the person's password or the tenant's policy changes; then run this again.
     """
     settings = ready()
-    sign_in(make_sign_in(settings, open_database(settings)))
+    engine = open_database(settings)
+    account = sign_in(make_sign_in(settings, engine))
+    with engine.connect() as connection:
+        try:
+            check_tenant(connection, account.tenant_id)
+        except SourceMismatch as error:
+            err().print(f"hunter: no sync will run with this sign-in: {error}", style="bold yellow", markup=False)
 
 
 def sign_in(session: SignIn) -> Account:

@@ -7,6 +7,7 @@ the tokens are kept (token_cache.py) and what they are used for (client.py). A p
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import re
@@ -60,7 +61,7 @@ class Account:
     username: str
     """The masked user name."""
     tenant_id: str
-    """The account's home tenant."""
+    """The tenant that it is signed in to; a guest's home is another."""
     signed_in_until: datetime
     """When the sign-in ends if it is not used before; each use moves it."""
 
@@ -219,6 +220,14 @@ class SignIn:
         state = self._cache.read()
         return _status(_entries(state) if state else {})
 
+    def tenant(self) -> str | None:
+        """The tenant that the stored sign-in is for; None when nobody is signed in.
+
+        :raises TokenCacheUnreadable: the cache is damaged or written with another key.
+        """
+        account = self.status().account
+        return account.tenant_id if account else None
+
     def _valid_token(self, state: CacheState | None) -> str | None:
         """The access token in the cache if it is good for a request to come; MSAL's rules, without its discovery."""
         if state is None or state.authority != self._authority:
@@ -353,6 +362,19 @@ def _entries(state: CacheState, kind: str | None = None) -> Any:
     return content if kind is None else list(content.get(kind, {}).values())
 
 
+def _tenant(content: Mapping[str, Any]) -> str | None:
+    """Claim `tid` of the ID token: the tenant that gave the tokens, whatever name the settings call it by."""
+    for entry in content.get("IdToken", {}).values():
+        try:
+            claims = str(entry["secret"]).split(".")[1]
+            tenant = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))).get("tid")
+        except (IndexError, ValueError, AttributeError):
+            continue
+        if tenant:
+            return str(tenant).lower()
+    return None
+
+
 def _status(content: Mapping[str, Any]) -> SignInStatus:
     accounts = list(content.get("Account", {}).values())
     renewed = [int(entry["last_modification_time"]) for entry in content.get("RefreshToken", {}).values()]
@@ -362,7 +384,7 @@ def _status(content: Mapping[str, Any]) -> SignInStatus:
     if accounts and renewed_at:
         account = Account(
             username=mask_email(str(accounts[0].get("username", ""))),
-            tenant_id=str(accounts[0].get("home_account_id", "")).rpartition(".")[2],
+            tenant_id=_tenant(content) or str(accounts[0].get("home_account_id", "")).rpartition(".")[2],
             signed_in_until=renewed_at + IDLE_LIFETIME,
         )
     return SignInStatus(

@@ -93,6 +93,7 @@ class PartnerCenterClient:
 
     :param base_url: https address of the API, without a path of the API itself.
     :param token: where access tokens come from.
+    :param tenant: tells the tenant that the tokens are for, as far as it is known.
     :param interval: seconds between two requests.
     :param attempts: how often a request is sent at most when the failure is transient.
     :param timeout: seconds to wait for a connection, and for more of the answer.
@@ -108,6 +109,7 @@ class PartnerCenterClient:
         base_url: str,
         token: TokenSource,
         *,
+        tenant: Callable[[], str | None] = lambda: None,
         interval: float = 1.0,
         attempts: int = 2,
         timeout: float = 30.0,
@@ -119,6 +121,7 @@ class PartnerCenterClient:
     ) -> None:
         self._list_url = base_url.rstrip("/") + REFERRALS
         self._token = token
+        self._tenant = tenant
         self._interval = interval
         self._attempts = attempts
         self._timeout = timeout
@@ -134,6 +137,11 @@ class PartnerCenterClient:
         self._etag: str | None = None
         self._session = requests.Session()
         self._correlation_id = str(uuid4())
+
+    @property
+    def tenant(self) -> str | None:
+        """The partner's tenant whose referrals are read; None while it is not known."""
+        return self._tenant()
 
     @property
     def host(self) -> str:

@@ -23,12 +23,15 @@ from hunter_pipeline.pipeline.context import FETCH_LOCK, StageContext, StageRepo
 from hunter_pipeline.pipeline.details import ask_one_by_one, mark_unseen
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures
 from hunter_pipeline.pipeline.sync_runs import (
+    SourceMismatch,
     Window,
     begin_sync,
     check_pause,
+    check_tenant,
     end_fetch,
     fail_sync,
     limit_watermark,
+    note_tenant,
 )
 from hunter_pipeline.pipeline.versions import (
     FETCH_VERSION,
@@ -50,6 +53,10 @@ class ReferralSource(Protocol):
     @property
     def host(self) -> str:
         """Host name of the API."""
+
+    @property
+    def tenant(self) -> str | None:
+        """The partner's tenant whose referrals are read; None when it is not known."""
 
     def iter_pages(self, since: datetime | None) -> Iterator[Page]:
         """Pages, newest update first, until everything since `since` was seen."""
@@ -75,6 +82,7 @@ def fetch_referrals(context: StageContext, source: ReferralSource, window: Windo
     :returns: counts `fetched`, `new_versions`, `unchanged`, `failed`, `pages`, `details`, `details_left`, `gone`,
         `altered_for_storage`.
     :raises SyncPaused: Partner Center has asked for no request before a moment that is not there yet.
+    :raises SourceMismatch: the database holds referrals of another host or partner.
     :raises PartnerCenterError: sign-in, network or API trouble; what was read until then is kept.
     """
     tally = _Tally()
@@ -88,7 +96,7 @@ def fetch_referrals(context: StageContext, source: ReferralSource, window: Windo
             if window.sweeps(context.clock().date()):
                 mark_unseen(context)
             asked = ask_one_by_one(context, source)
-        except PartnerCenterError as error:
+        except (PartnerCenterError, SourceMismatch) as error:
             with context.stage() as connection:
                 fail_sync(connection, context, str(error), error.until if isinstance(error, Throttled) else None)
                 connection.commit()
@@ -115,13 +123,17 @@ def fetch_referrals(context: StageContext, source: ReferralSource, window: Windo
 
 
 def _read_pages(context: StageContext, source: ReferralSource, window: Window, tally: _Tally) -> None:
-    began = context.clock()
+    began, tenant = context.clock(), source.tenant
+    with context.engine.connect() as connection:
+        check_tenant(connection, tenant)
     for page in source.iter_pages(window.since):
         tally.pages += 1
         with context.stage() as connection:
             if page.number == 1 and page.served_at is not None and page.served_at < began:
                 limit_watermark(connection, context, page.served_at)
             _keep_page(connection, context, page, window, tally)
+            if page.items:
+                note_tenant(connection, context, tenant)
             connection.commit()
         if page.number == 1 and page.served_at is not None and page.served_at < began - CLOCK_TOLERANCE:
             context.progress(

@@ -11,7 +11,7 @@ from datetime import date
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.failures import Failure
 from hunter_pipeline.pipeline.fetch import ReferralSource
-from hunter_pipeline.pipeline.sync_runs import Window, check_source
+from hunter_pipeline.pipeline.sync_runs import Window, check_source, check_tenant
 from hunter_pipeline.pipeline.versions import known_versions, read_item
 
 
@@ -40,7 +40,7 @@ class Preview:
 def preview_fetch(context: StageContext, source: ReferralSource, window: Window) -> Preview:
     """Ask for the updates of `window` and say what is new, without writing anything.
 
-    :raises SourceMismatch: the database holds referrals of another host.
+    :raises SourceMismatch: the database holds referrals of another host or partner.
     :raises PartnerCenterError: sign-in, network or API trouble.
     """
     preview = Preview()
@@ -48,6 +48,7 @@ def preview_fetch(context: StageContext, source: ReferralSource, window: Window)
     today = context.clock().date()
     with context.engine.execution_options(postgresql_readonly=True).connect() as connection:
         check_source(connection, source.host)
+        check_tenant(connection, source.tenant)
         connection.commit()
         for page in source.iter_pages(window.since):
             rows = [read_item(context, item, today) for item in page.items]

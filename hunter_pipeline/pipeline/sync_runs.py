@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import Connection, RowMapping, text
 
+from hunter_pipeline.masking import mask_id
 from hunter_pipeline.pipeline.context import StageContext
 
 FIRST_DAY = date(2026, 1, 1)
@@ -95,7 +96,7 @@ class SyncPaused(RuntimeError):  # noqa: N818 - the name says what is the case
 
 
 class SourceMismatch(RuntimeError):  # noqa: N818 - the name says what is the case
-    """The database holds referrals of another Partner Center than the one that is set."""
+    """The database holds referrals of another Partner Center, or of another partner, than those that are set."""
 
 
 def last_sweep(connection: Connection) -> datetime | None:
@@ -122,6 +123,31 @@ def check_source(connection: Connection, source: str) -> None:
             f"this database holds referrals of {other}, and the settings point at {source}; set HUNTER_HOME to another "
             "folder (or HUNTER_DATABASE_URL to another database), or empty this one with `hunter db downgrade base`"
         )
+
+
+def check_tenant(connection: Connection, tenant: str | None) -> None:
+    """Make sure that earlier syncs read the same partner's referrals: two on one host must not mix.
+
+    :param tenant: of the account that is signed in; None: not known, and the sign-in itself says why.
+    :raises SourceMismatch: they read another partner's.
+    """
+    other = connection.execute(
+        text("SELECT tenant FROM sync_runs WHERE tenant <> :tenant LIMIT 1"), {"tenant": tenant}
+    ).scalar()
+    if other is not None:
+        raise SourceMismatch(
+            f"this database holds referrals of the partner tenant {mask_id(other)}, and the account that is signed in "
+            f"belongs to {mask_id(tenant or '')}; give each account a database of its own (HUNTER_DATABASE_URL, or "
+            "HUNTER_HOME for the embedded one), or run `hunter login` with an account of the first"
+        )
+
+
+def note_tenant(connection: Connection, context: StageContext, tenant: str | None) -> None:
+    """Note whose referrals this sync reads, once it has read any; the caller commits."""
+    connection.execute(
+        text("UPDATE sync_runs SET tenant = :tenant WHERE run_id = :run AND tenant IS NULL"),
+        {"tenant": tenant, "run": context.run_id},
+    )
 
 
 def pause_until(connection: Connection, now: datetime) -> datetime | None:

@@ -57,6 +57,7 @@ class Identity:
     :param tenants: for a domain, the tenant id and region that discovery shows.
     :param device_interval: polling pause of a device code, in seconds.
     :param device_seconds: life time of a device code, in seconds.
+    :param tenant_id: the tenant of who signs in.
     """
 
     approve_mode: Literal["auto", "manual"] = "auto"
@@ -66,6 +67,7 @@ class Identity:
     tenants: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     device_interval: int = 1
     device_seconds: int = 900
+    tenant_id: str = TENANT_ID
     base_url: str = ""
     refreshes: int = 0
     device_codes: list[DeviceCode] = field(default_factory=list)
@@ -317,7 +319,7 @@ class Identity:
         self._refresh_tokens[refresh_token] = "fresh"
         claims = {
             "aud": CLIENT_ID,
-            "iss": f"{self.base_url}/{TENANT_ID}/v2.0",
+            "iss": f"{self.base_url}/{self.tenant_id}/v2.0",
             "iat": int(now),
             "nbf": int(now),
             "exp": int(now) + 3600,
@@ -325,7 +327,7 @@ class Identity:
             "oid": USER_ID,
             "preferred_username": USERNAME,
             "sub": "sandbox-subject",
-            "tid": TENANT_ID,
+            "tid": self.tenant_id,
             "ver": "2.0",
         }
         answer: dict[str, object] = {
@@ -338,7 +340,7 @@ class Identity:
             "id_token": f"{_base64({'typ': 'JWT', 'alg': 'none'})}.{_base64(claims)}.",
         }
         if form.get("client_info") == "1":
-            answer["client_info"] = _base64({"uid": USER_ID, "utid": TENANT_ID})
+            answer["client_info"] = _base64({"uid": USER_ID, "utid": self.tenant_id})
         return json_response(200, answer, {"Cache-Control": "no-store"})
 
     def _decide(self, user_code: str, state: Literal["approved", "declined"]) -> bool:

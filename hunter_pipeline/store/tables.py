@@ -338,6 +338,7 @@ sync_runs = Table(
     Column("run_id", Text, primary_key=True, comment="Dagster run"),
     Column("status", Text, nullable=False, comment="running, fetched, success, partial, failed"),
     Column("source", Text, nullable=False, comment="Host that the referrals came from; one database holds one source"),
+    Column("tenant", Text, comment="Partner's tenant that the referrals are of; empty: none was read"),
     Column("forced", Boolean, nullable=False, comment="Whether everything in the window was processed again"),
     time_column("window_start", "Oldest update asked for; empty: everything"),
     time_column(
