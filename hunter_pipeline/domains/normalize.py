@@ -7,6 +7,7 @@ tenants share.
 """
 
 import hashlib
+import html
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from hunter_pipeline.suffixes import PublicSuffixes, list_version
 
-RULES_VERSION: str = "2"
+RULES_VERSION: str = "3"
 """Raised by hand whenever a changed rule in this module may give the same text another domain or reason."""
 
 MAX_CELL_LENGTH = 2_000
@@ -85,6 +86,9 @@ _FOLDER = resources.files("hunter_pipeline.domains")
 # Characters that separate several values in one cell. Angle brackets and quotes surround addresses ("Name" <a@b>).
 _SEPARATORS = re.compile(r"""[\s,;|，；、<>"“”„«»]+""")
 _EDGE_PUNCTUATION = "'’‘`()[]{}.:!?*_~…"
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# How often a cell may have been escaped, by one program after the other.
+_MOST_ESCAPES = 4
 _JOINERS = str.maketrans("", "", "\u200c\u200d")
 # "http://http://x", "https:/x", "http//x", "hhtp:\\x", "web: x". A word without slashes must be a known one, so that
 # host:port is left alone; with slashes any scheme is dropped, because only the host matters.
@@ -178,6 +182,20 @@ def _nothing(text: str) -> Verdict:
     return Verdict(None, SkipReason.no_candidate if _is_blank(text) else SkipReason.not_a_host)
 
 
+def _cell(text: str) -> str:
+    """What a cell says: cut to the longest that is read, HTML entities undone, invisible characters dropped.
+
+    An entity counts only with its semicolon: `&lt` may be a parameter of an address.
+    """
+    read = text[:MAX_CELL_LENGTH]
+    for _ in range(_MOST_ESCAPES):
+        plain = _ENTITY.sub(lambda entity: html.unescape(entity[0]), read)
+        if plain == read:
+            break
+        read = plain
+    return _visible(read)
+
+
 def _visible(text: str) -> str:
     """`text` without invisible characters, in composed form, with the Turkish dotted capital I as `i`."""
     kept = []
@@ -192,12 +210,12 @@ def _visible(text: str) -> str:
 
 
 def _is_blank(text: str) -> bool:
-    return not _visible(text[:MAX_CELL_LENGTH]).translate(_JOINERS).strip()
+    return not _cell(text).translate(_JOINERS).strip()
 
 
 def _values(text: str) -> tuple[list[str], bool]:
     """The values in a cell, and whether the last one may have been cut off."""
-    parts = [part for part in _SEPARATORS.split(_visible(text[:MAX_CELL_LENGTH])) if part]
+    parts = [part for part in _SEPARATORS.split(_cell(text)) if part]
     cut = len(text) > MAX_CELL_LENGTH and len(parts) <= MAX_VALUES_PER_CELL
     values = []
     for part in parts[:MAX_VALUES_PER_CELL]:
@@ -274,17 +292,21 @@ def _judge(host: str | Verdict, kind: Kind) -> Verdict:
         return Verdict(None, SkipReason.reserved_or_invalid)
     if verdict.domain is None:
         return verdict
-    if kind == "email" and _listed(host, "consumer_providers"):
+    if kind == "email" and _gives_to_anybody(host):
         return Verdict(None, SkipReason.consumer_mail)
     if _listed(host, "shared_hosts"):
         return Verdict(None, SkipReason.shared_host)
     if _listed(host, "social_and_site_builders") or (kind == "website" and _listed(host, "platforms")):
         return Verdict(None, SkipReason.social_or_site_builder)
-    if _listed(host, "consumer_providers"):
+    if _gives_to_anybody(host):
         return Verdict(None, SkipReason.consumer_mail)
     if _below_private_suffix(host):
         return Verdict(None, SkipReason.shared_host)
     return verdict
+
+
+def _gives_to_anybody(host: str) -> bool:
+    return _listed(host, "consumer_providers") or _listed(host, "consumer_typing_errors")
 
 
 def _below_private_suffix(host: str) -> bool:

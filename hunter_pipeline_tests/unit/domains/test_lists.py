@@ -10,6 +10,7 @@ from hunter_pipeline.domains.normalize import SkipReason, domain_from_email, dom
 
 FILES = [
     "consumer_providers",
+    "consumer_typing_errors",
     "platforms",
     "registry_suffixes",
     "reserved_names",
@@ -39,9 +40,33 @@ def test_a_list_is_sorted_without_repeats_and_names_its_source(name: str):
     assert all(entry == entry.strip().lower() and entry.isascii() for entry in entries(name))
 
 
-def test_every_consumer_provider_is_refused_as_such():
-    reasons = {entry: domain_from_email(f"somebody@{entry}").reason for entry in entries("consumer_providers")}
+@pytest.mark.parametrize("name", ["consumer_providers", "consumer_typing_errors"])
+def test_every_consumer_provider_is_refused_as_such(name: str):
+    reasons = {entry: domain_from_email(f"somebody@{entry}").reason for entry in entries(name)}
     assert {entry: reason for entry, reason in reasons.items() if reason is not SkipReason.consumer_mail} == {}
+
+
+def test_a_typing_error_is_one_slip_away_from_a_provider_and_none_itself():
+    providers = set(entries("consumer_providers"))
+    errors = entries("consumer_typing_errors")
+    assert not providers & set(errors)
+    far = {error: min(slips(error, provider) for provider in providers) for error in errors}
+    assert {error: slip for error, slip in far.items() if slip > 1} == {}
+
+
+def slips(text: str, meant: str) -> int:
+    """1 when one letter is too many, too few, another, or changed with its neighbour, or `.tr` stands behind."""
+    if text in (meant, f"{meant}.tr"):
+        return int(text != meant)
+    swapped = {text[:at] + text[at + 1] + text[at] + text[at + 2 :] for at in range(len(text) - 1)}
+    start = next((at for at, pair in enumerate(zip(text, meant, strict=False)) if pair[0] != pair[1]), None)
+    start = min(len(text), len(meant)) if start is None else start
+    tails = {
+        (text[start + 1 :], meant[start:]),
+        (text[start:], meant[start + 1 :]),
+        (text[start + 1 :], meant[start + 1 :]),
+    }
+    return 1 if meant in swapped or any(one == other for one, other in tails) else 2
 
 
 def test_every_shared_host_is_refused_as_such():
@@ -70,7 +95,8 @@ def test_every_registry_suffix_is_a_private_suffix_of_the_list():
 
 def test_no_mail_provider_stands_for_a_whole_suffix():
     icann = PublicSuffixList(only_icann=True)
-    suffixes = [entry for name in FILES[:2] + FILES[4:] for entry in entries(name) if icann.is_public(entry)]
+    files = [name for name in FILES if name not in ("registry_suffixes", "reserved_names")]
+    suffixes = [entry for name in files for entry in entries(name) if icann.is_public(entry)]
     assert suffixes == []
 
 

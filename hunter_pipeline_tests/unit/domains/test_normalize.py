@@ -54,6 +54,11 @@ WEBSITES = {
     "a soft hyphen": ("ac\u00adme.com", "acme.com"),
     "no-break spaces": ("\u00a0acme.com\u00a0", "acme.com"),
     "a NUL": ("acme.com\x00", "acme.com"),
+    "an HTML link": ("&lt;a href=&quot;https://www.acme.com/&quot;&gt;", "acme.com"),
+    "escaped spaces": ("acme.com&nbsp;&nbsp;", "acme.com"),
+    "an escaped address line": ("https://acme.com/?a=1&amp;copy;=2", "acme.com"),
+    "a parameter that looks like an entity": ("https://acme.com/?a=1&lt=2&copy=3", "acme.com"),
+    "escaped letters": ("www.&#351;i&#x15F;ecam.com.tr", "xn--iecam-idbb.com.tr"),
     "Turkish dotted capital I": ("İSTANBUL.com", "istanbul.com"),
     "decomposed dotted capital I": ("I\u0307STANBUL.com", "istanbul.com"),
     "dotted capital I lowered by other software": ("i\u0307stanbul.com", "istanbul.com"),
@@ -105,6 +110,15 @@ REFUSED_WEBSITES = [
     ("acme.s3.eu-west-1.amazonaws.com", SkipReason.shared_host),
     ("acme.bplaced.net", SkipReason.shared_host),
     ("https://tr.linkedin.com/company/acme", SkipReason.social_or_site_builder),
+    ("https://x.com/acme", SkipReason.social_or_site_builder),
+    ("acme.squarespace.com", SkipReason.social_or_site_builder),
+    ("https://fb.com/acme", SkipReason.social_or_site_builder),
+    ("acme.zohosites.com", SkipReason.social_or_site_builder),
+    ("acme.kolaysite.com", SkipReason.social_or_site_builder),
+    ("https://nsosyal.com/acme", SkipReason.social_or_site_builder),
+    ("acme.zohocreatorapp.com", SkipReason.shared_host),
+    ("neocities.org", SkipReason.shared_host),
+    ("gmial.com", SkipReason.consumer_mail),
     ("acme.blogspot.com", SkipReason.social_or_site_builder),
     ("acme.wixsite.com/home", SkipReason.social_or_site_builder),
     ("apps.apple.com/app/1", SkipReason.social_or_site_builder),
@@ -142,6 +156,22 @@ EMAILS = [
     ("ali@şişecam.com.tr", "xn--iecam-idbb.com.tr"),
     ("çağrı@acme.com", "acme.com"),
     ("ali＠acme.com", "acme.com"),
+    ("&lt;info@firma.com&gt;", "firma.com"),
+    ("Ali &amp; Veli &lt;info@firma.com&gt;", "firma.com"),
+    ("&amp;lt;info@firma.com&amp;gt;", "firma.com"),
+    ("&amp;amp;lt;info@firma.com&amp;amp;gt;", "firma.com"),
+    ("&quot;Ali&quot; &#60;info&#64;firma&period;com&#x3E;", "firma.com"),
+    ("r&d@firma.com", "firma.com"),
+    ("r&amp;d@firma.com", "firma.com"),
+    ("ali@gmial.com; ali@firma.com", "firma.com"),
+    ("ali@linkedin.com", "linkedin.com"),
+    ("ali@facebook.com", "facebook.com"),
+    ("ali@x.com", "x.com"),
+    ("ali@squarespace.com", "squarespace.com"),
+    ("ali@google.com", "google.com"),
+    ("ali@isnet.net.tr", "isnet.net.tr"),
+    ("ali@doruk.net.tr", "doruk.net.tr"),
+    ("ali@gail.com", "gail.com"),
     ("ali@linkedin.example.de", "example.de"),
 ]
 
@@ -169,7 +199,15 @@ REFUSED_EMAILS = [
     ("ali@gmail.com", SkipReason.consumer_mail),
     ("ali@eu.hotmail.com", SkipReason.consumer_mail),
     ("ali@acme.onmicrosoft.com", SkipReason.shared_host),
-    ("ali@facebook.com", SkipReason.social_or_site_builder),
+    ("ali@fb.com", SkipReason.social_or_site_builder),
+    ("ali@acme.zohosites.com", SkipReason.social_or_site_builder),
+    ("ali@gmial.com", SkipReason.consumer_mail),
+    ("ali@hotmial.com", SkipReason.consumer_mail),
+    ("&lt;ali@gmail.co&gt;", SkipReason.consumer_mail),
+    ("&nbsp;&amp;nbsp;", SkipReason.no_candidate),
+    ("&lt;&gt;", SkipReason.not_a_host),
+    ("ali&lt;acme.com", SkipReason.not_a_host),
+    ("ali@acme&#0;.com", SkipReason.not_a_host),
     ("ali@acme.invalid", SkipReason.reserved_or_invalid),
     ("ali@gmail.com, veli@192.0.2.1", SkipReason.consumer_mail),
 ]
@@ -253,7 +291,8 @@ def test_a_long_path_does_not_hide_the_host_before_it():
 # Texts that come near addresses, so that the rules are reached and not only the first refusal.
 WORDS = (
     "acme .com .tr .co.uk www. http:// https: // @ : / \\ ? # % . , ; | < > [ ] ( ) _ - * 1 255 xn-- İ ş ı ß 公司 "
-    ".example gmail.com .uk.com blogspot.com \u200b \u200d \u202e \x00 \ud800 \u3002 %2e 0x1 mailto: a b"
+    ".example gmail.com .uk.com blogspot.com \u200b \u200d \u202e \x00 \ud800 \u3002 %2e 0x1 mailto: a b "
+    "&lt; &amp; &#64; &#x0;"
 )
 PIECES = st.sampled_from(WORDS.split()) | st.characters()
 CELLS = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=60)
