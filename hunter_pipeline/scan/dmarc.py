@@ -169,11 +169,18 @@ def _parents(domain: str) -> list[str]:
 
 
 def _subdomain_tag(domain: str, replies: Replies, record: DmarcRecord) -> Literal["p", "sp", "np"]:
-    statuses = {reply.status for (name, _), reply in replies.items() if name == domain}
-    missing = LookupStatus.nxdomain in statuses
-    if missing and record.np:
+    if record.np and not _exists(domain, replies):
         return "np"
     return "sp" if record.sp else "p"
+
+
+def _exists(domain: str, replies: Replies) -> bool:
+    """Whether no reply denies the name itself (sections 3.2.13 and 4.7; RFC 8020).
+
+    Of an alias that points nowhere the reply code denies the target (RFC 6604, section 2.1); the alias exists.
+    """
+    own = (reply for (name, _), reply in replies.items() if name == domain and not reply.cnames)
+    return all(reply.status is not LookupStatus.nxdomain for reply in own)
 
 
 def _judge(text: str, found_at: str, tag: Literal["p", "sp", "np"]) -> Dmarc:

@@ -139,6 +139,37 @@ def test_the_mailboxes_behind_a_gateway_are_found():
     assert (done.signals.provider, done.signals.confidence, done.signals.gateway) == ("M365", "high", "Proofpoint")
 
 
+@pytest.mark.parametrize(
+    ("published", "missing", "existing"),
+    [
+        ("v=DMARC1; p=quarantine; sp=none; np=reject; psd=y", ("ok", "reject"), ("ok", "none")),
+        ("v=DMARC1; p=reject; np=quarantine; psd=y", ("ok", "quarantine"), ("ok", "reject")),
+        ("v=DMARC1; p=none; sp=quarantine; psd=y", ("ok", "quarantine"), ("ok", "quarantine")),
+        ("v=DMARC1; p=reject; psd=y", ("ok", "reject"), ("ok", "reject")),
+        ("v=DMARC1; p=none; np=reject; t=y; psd=y", ("ok", "quarantine"), ("ok", "none")),
+        (None, ("none", None), ("none", None)),
+        ("servfail", ("unknown", None), ("unknown", None)),
+    ],
+)
+def test_a_domain_that_does_not_exist_has_its_parents_policy_for_such(
+    published: str | None, missing: tuple[str, str | None], existing: tuple[str, str | None]
+):
+    """RFC 9989, sections 3.2.13 and 4.7: `np` is for names that NXDOMAIN denies (RFC 8020), else `sp`, else `p`."""
+    entry: dict[str, Any] = {"behaviour": published} if published == "servfail" else {"TXT": [published]}
+    zone: dict[str, dict[str, Any]] = {"there.bank": {"MX": ["10 smtp.google.com."], "NS": ["ns1.registrar.net."]}}
+    zone |= {"alias.bank": {"CNAME": ["gone.invalid."]}} | ({"_dmarc.bank": entry} if published else {})
+    with ZoneServer(zone) as server:
+        names = ["missing.bank", "there.bank", "alias.bank"]
+        gone, there, alias = (done.signals for done in scan(names, settings(server)))
+    assert (alias.mx_state, alias.dmarc_state, alias.dmarc_policy) == ("none", *existing)
+    assert (gone.mx_state, gone.dmarc_state, gone.dmarc_policy) == ("none", *missing)
+    assert (there.mx_state, there.dmarc_state, there.dmarc_policy) == ("present", *existing)
+    for signals, (state, _) in ((gone, missing), (there, existing)):
+        assert (signals.status, "dmarc" in signals.undetermined) == (
+            ("partial", True) if state == "unknown" else ("complete", False)
+        )
+
+
 def test_a_bug_in_the_callers_callback_is_not_swallowed():
     def fail(done: DomainScan) -> None:
         raise RuntimeError(done.domain)

@@ -113,6 +113,13 @@ def test_a_sub_domain_that_does_not_exist_takes_np(record: str, policy: str):
     assert read_dmarc("mail.a.test", known).policy == policy
 
 
+def test_an_alias_that_points_nowhere_exists_so_np_is_not_for_it():
+    """The reply code is about the last name of the chain (RFC 8020, section 2; RFC 6604, section 2.1)."""
+    known = replies(mail_a_test=NO, a_test=["v=DMARC1; p=reject; sp=quarantine; np=none"])
+    known[("mail.a.test", "MX")] = Reply("mail.a.test", "MX", NO, cnames=("gone.test",))
+    assert read_dmarc("mail.a.test", known).policy == "quarantine"
+
+
 def test_the_record_nearest_the_root_is_the_organizations():
     known = replies(x_b_a_test=NO, b_a_test=["v=DMARC1; p=none"], a_test=["v=DMARC1; p=reject"], test=NO)
     dmarc = read_dmarc("x.b.a.test", known)
