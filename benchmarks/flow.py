@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Engine
@@ -165,8 +166,10 @@ def instant_scan(count: int) -> Scan:
     """The look-up of `count` companies' domains, answered at once."""
     dns: Any = _InstantDns(count)
 
-    def scan(domains: Sequence[str]) -> list[DomainScan]:
-        return asyncio.run(scan_plan(domains, dns))
+    def scan(domains: Iterable[str]) -> Iterator[DomainScan]:
+        waiting = iter(domains)
+        while chunk := list(islice(waiting, 500)):
+            yield from asyncio.run(scan_plan(chunk, dns))
 
     return scan
 

@@ -7,7 +7,7 @@ through here, so that they cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
@@ -32,7 +32,7 @@ from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.scan.dns import DnsSettings
 from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scan.scan import DomainScan
-from hunter_pipeline.scan.scan import scan as scan_now
+from hunter_pipeline.scan.stream import stream
 from hunter_pipeline.scan.tenant import TenantDiscovery, discover_tenant
 from hunter_pipeline.scoring.rules import Rules, load_rules
 from hunter_pipeline.settings import Settings, SettingsError
@@ -158,8 +158,8 @@ def make_scan(settings: Settings) -> Scan:
     """The look-up of some domains, with the servers and limits that are set."""
     dns = make_dns_settings(settings)
 
-    def scan(domains: Sequence[str]) -> list[DomainScan]:
-        return scan_now(domains, dns, on_trouble=lambda trouble: log.warning("dns_server_in_trouble", trouble=trouble))
+    def scan(domains: Iterable[str]) -> Iterator[DomainScan]:
+        return stream(domains, dns, on_trouble=lambda trouble: log.warning("dns_server_in_trouble", trouble=trouble))
 
     return scan
 

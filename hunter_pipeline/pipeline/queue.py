@@ -40,7 +40,7 @@ class Queue:
         its fetch saw as well.
 
         :param everything: SELECT of all items there are, in one column.
-        :param keep: leave the marks until the items are done, for a stage that commits in between.
+        :param keep: leave the marks to `done`, for a stage that commits in between.
         """
         state = self._state()
         if state is None or state["version"] != self.version or self._is_sweep():
@@ -97,9 +97,11 @@ class Queue:
             if not keep:
                 self._clear(found)
             yield found
-            if keep:
-                self._clear(found)
             self.connection.commit()
+
+    def done(self, items: Sequence[str]) -> None:
+        """Clear the marks of items that `items` left; the caller commits, with the work itself."""
+        self._clear(items)
 
     def _clear(self, items: Sequence[str]) -> None:
         self.connection.execute(

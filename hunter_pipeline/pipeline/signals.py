@@ -1,14 +1,16 @@
 """Stage `domain_signals`: look up each company's domain once, keep the replies, derive what they mean.
 
 A domain that has signals is left alone, unless a look-up stayed open and its retry is due. Signals that were
-derived by older rules are derived again from the kept replies, without asking DNS. Batches are written as they
-come in, so a killed run loses at most one batch of look-ups. Looking up again what has grown old is `rescans`.
+derived by older rules are derived again from the kept replies, without asking DNS. Look-ups go on while their results
+are written as they come in, so a killed run loses at most one batch. Looking up again what has grown old is `rescans`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -30,9 +32,13 @@ AT_ONCE = 5000
 """Domains that are looked at together; of these, most need nothing."""
 
 SCAN_BATCH = 200
-"""Domains that are looked up together and written in one transaction."""
+"""Domains that are written in one transaction."""
 
-Scan = Callable[[Sequence[str]], list[DomainScan]]
+SETTLE_BATCH = 1000
+"""Domains whose providers and stories are written together, once their signals are."""
+
+Scan = Callable[[Iterable[str]], Iterable[DomainScan]]
+"""Looks domains up: takes them as it gets on, and gives one result each as it is finished, in any order."""
 
 DUE = """
 SELECT c.domain FROM companies c LEFT JOIN domain_signals s USING (domain)
@@ -75,30 +81,81 @@ _SIGNALS = TypeAdapter(Signals)
 def scan_domains(context: StageContext, scan: Scan) -> StageReport:
     """Look up the domains that are due and derive their signals.
 
-    :param scan: looks up some domains and gives one result each, in any order.
     :returns: counts `scanned`, `partial`, `rederived`, `total`; group `providers` over the whole table.
     """
-    counts = {"scanned": 0, "partial": 0, "rederived": 0}
     with context.stage() as connection:
         queue = Queue(context, connection, STAGE, SIGNALS_VERSION)
         queue.mark(list(connection.execute(text(RETRIES), {"now": context.clock()}).scalars()))
-        # The marks stay until the end of the work, as each batch of look-ups is written by itself.
-        for items in queue.items("SELECT domain FROM companies", AT_ONCE, keep=True):
-            counts["rederived"] += _rederive(connection, context, items)
-            due = list(connection.execute(text(DUE), {"now": context.clock(), "items": items}).scalars())
-            connection.commit()
-            known = counts["scanned"] + len(due)
-            for start in range(0, len(due), SCAN_BATCH):
-                looked = look_up(connection, context, scan, due[start : start + SCAN_BATCH])
-                counts["scanned"] += looked.domains
-                counts["partial"] += looked.partial
-                context.progress(f"{counts['scanned']} of {known} domains looked up, {counts['partial']} partly")
-            write_providers(connection, context, items)
-            parameters = {"run": context.run_id, "now": context.clock(), "items": items}
-            connection.execute(text(WRITE_LINEAGE), parameters)
+        work = _Pass(connection, context, queue)
+        with closing(in_batches(scan(work.due()))) as batches:
+            for batch in batches:
+                work.write(batch)
+        work.settle(work.written)
+        connection.commit()
         totals = queue.totals(lambda: _totals(connection))
         connection.commit()
+    counts = {"scanned": work.scanned, "partial": work.partial, "rederived": work.rederived}
     return StageReport({**counts, "total": totals["total"]}, {"providers": totals["providers"]})
+
+
+def in_batches(results: Iterable[DomainScan]) -> Generator[list[DomainScan]]:
+    """The results as they come, `SCAN_BATCH` at a time. Closing it ends the look-ups, too."""
+    coming = iter(results)
+    while batch := list(islice(coming, SCAN_BATCH)):
+        yield batch
+
+
+class _Pass:
+    """One pass over what there is to look at.
+
+    The look-ups take domains from `due`, some ahead of what is written. A domain's mark stays until its signals and its
+    story are written, so that a run that is killed in between leaves it to the next.
+    """
+
+    def __init__(self, connection: Connection, context: StageContext, queue: Queue) -> None:
+        self.scanned = self.partial = self.rederived = 0
+        self.written: list[str] = []
+        self._connection = connection
+        self._context = context
+        self._queue = queue
+        self._under_way: set[str] = set()
+
+    def due(self) -> Iterator[str]:
+        """The domains to look up, found as they are asked for; those that need no look-up are done on the way."""
+        for page in self._queue.items("SELECT domain FROM companies", AT_ONCE, keep=True):
+            items = [domain for domain in page if domain not in self._under_way]
+            self.rederived += _rederive(self._connection, self._context, items)
+            parameters = {"now": self._context.clock(), "items": items}
+            due = list(self._connection.execute(text(DUE), parameters).scalars())
+            # Not all that is looked at is marked: with other rules than last time it is everything.
+            self._queue.mark(due)
+            self._under_way.update(due)
+            self.settle([domain for domain in items if domain not in self._under_way])
+            self._connection.commit()
+            yield from due
+
+    def write(self, results: Sequence[DomainScan]) -> None:
+        """Write a batch of scans."""
+        looked = write_scans(self._connection, self._context, results)
+        self.scanned += looked.domains
+        self.partial += looked.partial
+        self.written += [result.domain for result in results]
+        if len(self.written) >= SETTLE_BATCH:
+            self.settle(self.written)
+            self._connection.commit()
+            self.written = []
+        known = self.scanned - len(self.written) + len(self._under_way)
+        self._context.progress(f"{self.scanned} of {known} domains looked up, {self.partial} partly")
+
+    def settle(self, domains: Sequence[str]) -> None:
+        """Write what follows from the signals of domains, and clear their marks; the caller commits."""
+        if not domains:
+            return
+        write_providers(self._connection, self._context, domains)
+        parameters = {"run": self._context.run_id, "now": self._context.clock(), "items": list(domains)}
+        self._connection.execute(text(WRITE_LINEAGE), parameters)
+        self._queue.done(domains)
+        self._under_way.difference_update(domains)
 
 
 def _totals(connection: Connection) -> Mapping[str, Any]:
@@ -122,10 +179,10 @@ class LookedUp:
     changes: Sequence[tuple[str, Change]]
 
 
-def look_up(connection: Connection, context: StageContext, scan: Scan, domains: Sequence[str]) -> LookedUp:
-    """Look up one batch of domains, and write and commit their signals and what changed in them."""
-    earlier = _earlier(connection, domains)
-    rows = [_row(context, result, earlier.get(result.domain)) for result in scan(domains)]
+def write_scans(connection: Connection, context: StageContext, results: Sequence[DomainScan]) -> LookedUp:
+    """Write and commit the signals of one batch of domains, and what changed in them."""
+    earlier = _earlier(connection, [result.domain for result in results])
+    rows = [_row(context, result, earlier.get(result.domain)) for result in results]
     changes = _write(connection, context, rows, earlier)
     connection.commit()
     return LookedUp(len(rows), sum(row["status"] == "partial" for row in rows), changes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -24,6 +24,8 @@ SIGNALS_VERSION: Final = f"3-{hashlib.sha256(_CATALOGUE).hexdigest()[:12]}"
 
 _MOST_ROUNDS: Final = 16
 _FIRST_QUESTIONS: Final = 4  # so many of a domain's questions are under way at once
+_SHARED_SECONDS: Final = 300.0
+_MOST_SHARED: Final = 10_000
 _COMMON_SELECTORS: Final = 4  # of the generic ones are asked for first
 _NOTHING_BELOW: Final = frozenset(LookupStatus) - {LookupStatus.answer, LookupStatus.nodata}
 
@@ -216,8 +218,42 @@ def _open_dkim_questions(
     return []
 
 
+def workers(in_flight: int) -> int:
+    """How many domains are scanned at once, so that so many questions are under way."""
+    return math.ceil(in_flight / _FIRST_QUESTIONS)
+
+
+class SharedLookups:
+    """Names that several domains lead to (an SPF include, a parent's DMARC record, a hoster's machine), asked once.
+
+    Answers are kept for some minutes, and no more than so many. A failure goes to the domains that wait for it and is
+    not kept: it must not spoil the hour of a long scan.
+    """
+
+    def __init__(self, client: DnsClient) -> None:
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+        self._known: dict[Question, tuple[float, asyncio.Task[list[Reply]]]] = {}
+
+    def ask(self, question: Question) -> asyncio.Task[list[Reply]]:
+        """The look-up of a name, new or known."""
+        now = self._loop.time()
+        asked, task = self._known.get(question, (0.0, None))
+        if task is None or (task.done() and (now - asked > _SHARED_SECONDS or not _is_known(task))):
+            self._known.pop(question, None)
+            if len(self._known) >= _MOST_SHARED:
+                del self._known[next(iter(self._known))]
+            task = self._loop.create_task(self._client.lookup_many([question]))
+            self._known[question] = now, task
+        return task
+
+
+def _is_known(task: asyncio.Task[list[Reply]]) -> bool:
+    return not task.cancelled() and task.exception() is None and all(reply.status.known for reply in task.result())
+
+
 async def scan_domains(
-    domains: Sequence[str], client: DnsClient, on_done: Callable[[DomainScan], None] | None = None
+    domains: Iterable[str], client: DnsClient, on_done: Callable[[DomainScan], None] | None = None
 ) -> list[DomainScan]:
     """Scan domains, and return their scans in the order given.
 
@@ -227,24 +263,24 @@ async def scan_domains(
     """
     plain = [domain.strip().rstrip(".").lower() for domain in domains]
     waiting = iter(dict.fromkeys(plain))
-    shared: dict[Question, asyncio.Task[list[Reply]]] = {}
+    shared = SharedLookups(client)
     done: dict[str, DomainScan] = {}
 
     async def work() -> None:
         for domain in waiting:
-            done[domain] = await _scan_domain(domain, client, shared)
+            done[domain] = await scan_domain(domain, client, shared)
             if on_done:
                 on_done(done[domain])
 
     # the workers share one iterator, so that a long list of domains never becomes as many tasks
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(len(plain), math.ceil(client.in_flight / _FIRST_QUESTIONS))):
+        for _ in range(min(len(plain), workers(client.in_flight))):
             group.create_task(work())
     return [done[domain] for domain in plain]
 
 
 def scan(
-    domains: Sequence[str],
+    domains: Iterable[str],
     dns_settings: DnsSettings,
     on_done: Callable[[DomainScan], None] | None = None,
     on_trouble: Callable[[str], None] | None = None,
@@ -267,7 +303,8 @@ def scan(
         return runner.run(run())
 
 
-async def _scan_domain(domain: str, client: DnsClient, shared: dict[Question, asyncio.Task[list[Reply]]]) -> DomainScan:
+async def scan_domain(domain: str, client: DnsClient, shared: SharedLookups) -> DomainScan:
+    """Scan one domain, in lower case without the last dot."""
     known: dict[Question, Reply] = {}
     replies: list[Reply] = []
     asked: set[Question] = set()
@@ -279,12 +316,10 @@ async def _scan_domain(domain: str, client: DnsClient, shared: dict[Question, as
         asked.update(questions)
         own = [question for question in questions if f".{question[0]}".endswith(f".{domain}")]
         others = [question for question in questions if question not in own]
-        for question in others:
-            if question not in shared:
-                shared[question] = asyncio.create_task(client.lookup_many([question]))
+        elsewhere = [shared.ask(question) for question in others]
         came = await client.lookup_many(own)
-        for question in others:
-            came += await shared[question]
+        for task in elsewhere:
+            came += await task
         known |= _by_question(came)
         replies += came
     return DomainScan(domain, tuple(replies), _derive(domain, known))

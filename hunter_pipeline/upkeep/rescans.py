@@ -1,20 +1,21 @@
 """Looking up again the domains whose signals have grown old, and telling what changed.
 
 Belongs here: which domains are due, how many in one run, and when to give up. Does not belong here: the
-look-up and the writing, which are those of a first scan (`signals`). The stage lock is taken for one batch at
-a time, so that a sync never waits for a whole rescan.
+look-up and the writing, which are those of a first scan (`signals`). The stage lock is taken for the writing of a
+batch, so that a sync never waits for a look-up.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 
 from sqlalchemy import text
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT
-from hunter_pipeline.pipeline.signals import SCAN_BATCH, STAGE, Scan, look_up, write_providers
+from hunter_pipeline.pipeline.signals import STAGE, Scan, in_batches, write_providers, write_scans
 
 FEWEST_FOR_VERDICT = 10
 """So many domains, every one with a failed look-up, mean that DNS is in trouble and not the domains."""
@@ -47,26 +48,27 @@ def rescan_domains(context: StageContext, scan: Scan, *, older_than: timedelta, 
     """
     before = context.clock() - older_than
     done, partial, changed, fields = 0, 0, 0, Counter[str]()
-    while done < limit:
-        with context.stage() as connection:
-            due = {"before": before, "limit": min(SCAN_BATCH, limit - done)}
-            batch = list(connection.execute(text(DUE), due).scalars())
-            connection.commit()
-            if not batch:
+    with context.engine.connect() as connection:
+        due = list(connection.execute(text(DUE), {"before": before, "limit": limit}).scalars())
+    with closing(in_batches(scan(due))) as batches:
+        for results in batches:
+            batch = [result.domain for result in results]
+            with context.stage() as connection:
+                looked = write_scans(connection, context, results)
+                write_providers(connection, context, batch)
+                parameters = {"run": context.run_id, "now": context.clock(), "domains": batch}
+                connection.execute(text(WRITE_LINEAGE), parameters)
+                connection.commit()
+            done += len(batch)
+            partial += looked.partial
+            changed += len({domain for domain, _ in looked.changes})
+            fields.update(change.field for _, change in looked.changes)
+            context.progress(f"{done} domains looked up again, {changed} changed, {partial} partly")
+            if looked.domains >= FEWEST_FOR_VERDICT and looked.partial == looked.domains:
+                context.progress(
+                    "every domain of the last batch had a failed look-up: DNS is in trouble, leaving the rest"
+                )
                 break
-            looked = look_up(connection, context, scan, batch)
-            write_providers(connection, context, batch)
-            parameters = {"run": context.run_id, "now": context.clock(), "domains": batch}
-            connection.execute(text(WRITE_LINEAGE), parameters)
-            connection.commit()
-        done += len(batch)
-        partial += looked.partial
-        changed += len({domain for domain, _ in looked.changes})
-        fields.update(change.field for _, change in looked.changes)
-        context.progress(f"{done} domains looked up again, {changed} changed, {partial} partly")
-        if looked.domains >= FEWEST_FOR_VERDICT and looked.partial == looked.domains:
-            context.progress("every domain of the last batch had a failed look-up: DNS is in trouble, leaving the rest")
-            break
     with context.engine.connect() as connection:
         left = connection.execute(
             text("SELECT count(*) FROM domain_signals s JOIN companies c USING (domain) WHERE s.scanned_at < :before"),

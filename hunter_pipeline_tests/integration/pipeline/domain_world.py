@@ -1,6 +1,6 @@
 """Companies without a sync, and a DNS whose answers a test sets, for tests of the stages about domains."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,10 +65,11 @@ class DomainWorld:
         moment = self.now
         return StageContext(self.engine, f"run-{self.runs}", clock=lambda: moment)
 
-    def scan(self, domains: Sequence[str]) -> list[DomainScan]:
+    def scan(self, domains: Iterable[str]) -> Iterator[DomainScan]:
         """Look domains up in `zone`; what is not in it does not exist."""
-        self.asked += domains
-        return [self._scan(domain) for domain in domains]
+        for domain in domains:
+            self.asked.append(domain)
+            yield self._scan(domain)
 
     def _scan(self, domain: str) -> DomainScan:
         replies: list[Reply] = []

@@ -1,5 +1,6 @@
 """The look-up of domains: once each, again only where something stayed open, and better rules without questions."""
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,11 +9,11 @@ from sqlalchemy import Engine
 
 from hunter_pipeline.pipeline.context import retry_delay
 from hunter_pipeline.pipeline.scores import score_leads
-from hunter_pipeline.pipeline.signals import scan_domains
+from hunter_pipeline.pipeline.signals import Scan, scan_domains
 from hunter_pipeline.sandbox.dns_zone import UNVOUCHED, ZoneServer
 from hunter_pipeline.scan.dns import DnsSettings
 from hunter_pipeline.scan.reply import LookupStatus
-from hunter_pipeline.scan.scan import SIGNALS_VERSION, scan
+from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, scan
 from hunter_pipeline.scoring.rules import load_rules
 from hunter_pipeline.upkeep.rescans import rescan_domains
 from hunter_pipeline_tests.integration.pipeline.domain_world import NOW, DomainWorld, Zone, google, m365
@@ -276,3 +277,64 @@ def test_a_rescan_over_such_a_row_goes_through_too(world: DomainWorld):
     context = world.context(after=timedelta(days=60))
     report = rescan_domains(context, world.scan, older_than=timedelta(days=30), limit=10)
     assert report.counts["rescanned"] == 2
+
+
+def broken_off(world: DomainWorld, after: int) -> Scan:
+    """A look-up that ends in the midst of it, as when the process is killed."""
+
+    def scan(domains: Iterable[str]) -> Iterator[DomainScan]:
+        for count, done in enumerate(world.scan(domains)):
+            if count == after:
+                raise RuntimeError("killed")
+            yield done
+
+    return scan
+
+
+def test_what_was_written_before_a_run_ended_is_kept_and_only_the_rest_is_looked_up(
+    world: DomainWorld, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hunter_pipeline.pipeline.signals.SCAN_BATCH", 2)
+    domains = [f"d{number}.com" for number in range(7)]
+    world.companies(*domains)
+    for domain in domains:
+        world.zone |= google(domain)
+    with pytest.raises(RuntimeError, match="killed"):
+        scan_domains(world.context(), broken_off(world, 5))
+    kept = world.rows("SELECT domain FROM domain_signals")
+    assert len(kept) == 4
+    world.asked.clear()
+    report = scan_domains(world.context(after=timedelta(minutes=1)), world.scan)
+    assert (report.counts["scanned"], sorted(world.asked)) == (3, sorted(set(domains) - set(kept)))
+    assert world.rows("SELECT DISTINCT provider FROM companies") == ["Google"]
+    told = world.rows("SELECT referral_id FROM referral_lineage WHERE stage = 'domain_signals'")
+    assert sorted(told) == [f"R-{domain}" for domain in domains]
+    assert world.rows("SELECT item FROM stage_queue WHERE stage = 'domain_signals'") == []
+
+
+@pytest.mark.parametrize("known", ["nothing", "older rules", "the same rules"])
+def test_page_after_page_each_domain_is_looked_up_once(world: DomainWorld, monkeypatch: pytest.MonkeyPatch, known: str):
+    monkeypatch.setattr("hunter_pipeline.pipeline.signals.SCAN_BATCH", 2)
+    monkeypatch.setattr("hunter_pipeline.pipeline.signals.SETTLE_BATCH", 4)
+    monkeypatch.setattr("hunter_pipeline.pipeline.signals.AT_ONCE", 3)
+    domains = [f"d{number}.com" for number in range(11)]
+    for domain in domains:
+        world.zone |= google(domain)
+    if known != "nothing":
+        world.companies(*domains[:5])
+        scan_domains(world.context(), world.scan)
+        world.asked.clear()
+    if known == "older rules":
+        world.execute("UPDATE stage_state SET version = 'older' WHERE stage = 'domain_signals'")
+        world.companies(*domains[5:])
+        world.execute("DELETE FROM stage_queue")
+    else:
+        world.companies(*(domains if known == "nothing" else domains[5:]))
+
+    def ahead(domains: Iterable[str]) -> Iterator[DomainScan]:
+        yield from world.scan(list(domains))  # everything is taken before the first result comes
+
+    scan_domains(world.context(), ahead)
+    assert sorted(world.asked) == sorted(domains if known == "nothing" else domains[5:])
+    assert world.rows("SELECT count(*) FROM referral_lineage WHERE stage = 'domain_signals'") == [11]
+    assert world.rows("SELECT item FROM stage_queue WHERE stage = 'domain_signals'") == []

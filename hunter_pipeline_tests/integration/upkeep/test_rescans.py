@@ -1,6 +1,6 @@
 """Rescans: the oldest first, in bounded numbers, and a change only between two known values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -110,7 +110,7 @@ def test_a_change_over_a_failure_in_between_is_recorded(world: DomainWorld):
 
 
 def test_a_rescan_stops_when_dns_itself_is_down(world: DomainWorld, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hunter_pipeline.upkeep.rescans.SCAN_BATCH", FEWEST_FOR_VERDICT)
+    monkeypatch.setattr("hunter_pipeline.pipeline.signals.SCAN_BATCH", FEWEST_FOR_VERDICT)
     scanned(world, *(f"c{number}.com" for number in range(3 * FEWEST_FOR_VERDICT)))
     world.down = True
     report = rescan_domains(world.context(after=2 * MONTH), world.scan, older_than=MONTH, limit=100)
@@ -120,17 +120,18 @@ def test_a_rescan_stops_when_dns_itself_is_down(world: DomainWorld, monkeypatch:
 
 
 def test_another_stage_gets_its_turn_between_two_batches(world: DomainWorld, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hunter_pipeline.upkeep.rescans.SCAN_BATCH", 1)
+    monkeypatch.setattr("hunter_pipeline.pipeline.signals.SCAN_BATCH", 1)
     scanned(world, "a.com", "b.com")
     held: list[tuple[str, bool]] = []
 
     def note(moment: str) -> None:
         held.append((moment, bool(world.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))))
 
-    def scan(domains: Sequence[str]) -> list[DomainScan]:
-        note("while asking")
-        return world.scan(domains)
+    def scan(domains: Iterable[str]) -> Iterator[DomainScan]:
+        for done in world.scan(domains):
+            note("while asking")
+            yield done
 
     context = replace(world.context(after=2 * MONTH), progress=lambda _: note("between"))
     rescan_domains(context, scan, older_than=MONTH, limit=10)
-    assert held == [("while asking", True), ("between", False)] * 2
+    assert held == [("while asking", False), ("between", False)] * 2
