@@ -83,12 +83,13 @@ def company_zone(count: int) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def dns_server(domains: int, delay: float) -> Iterator[tuple[str, Callable[[], int]]]:
+def dns_server(domains: int, delay: float, loss: float = 0.0) -> Iterator[tuple[str, Callable[[], int]]]:
     """A DNS server for so many companies; gives its address and a function that counts the questions since last time.
 
     :param delay: seconds that each reply is held back.
+    :param loss: the share of questions that is lost.
     """
-    with _process(_serve_zone, domains, delay) as pipe:
+    with _process(_serve_zone, domains, delay, loss) as pipe:
         address: str = pipe.recv()
 
         def questions() -> int:
@@ -99,8 +100,8 @@ def dns_server(domains: int, delay: float) -> Iterator[tuple[str, Callable[[], i
         yield address, questions
 
 
-def _serve_zone(pipe: Connection, domains: int, delay: float) -> None:
-    with ZoneServer(company_zone(domains), delay=delay) as server:
+def _serve_zone(pipe: Connection, domains: int, delay: float, loss: float) -> None:
+    with ZoneServer(company_zone(domains), delay=delay, loss=loss) as server:
         pipe.send(server.address)
         counted = 0
         while pipe.recv() == "count":
