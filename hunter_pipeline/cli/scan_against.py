@@ -35,7 +35,7 @@ class AgainstError(ValueError):
 class Difference:
     """A domain whose provider is not the expected one.
 
-    :param found: a provider, or ``UNDETERMINED``.
+    :param found: a provider, or `UNDETERMINED`.
     """
 
     domain: str
@@ -46,7 +46,7 @@ class Difference:
 
 
 def read_expected(path: Path) -> dict[str, str]:
-    """Read the expected provider of each domain from a CSV file with the columns ``domain`` and ``provider``.
+    """Read the expected provider of each domain from a CSV file with the columns `domain` and `provider`.
 
     Columns are separated by commas or semicolons, in any order and beside others, which are not read. A domain may be
     written as a website or an e-mail address.

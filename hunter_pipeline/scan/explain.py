@@ -27,7 +27,7 @@ def explain(domain: str, replies: Sequence[Reply]) -> list[Step]:
     """The steps of a scan.
 
     :param replies: in the order of their questions, as a scan returns and stores them.
-    :returns: one step for each reply. A signal is ``unknown`` until the answers that it needs are there.
+    :returns: one step for each reply. A signal is `unknown` until the answers that it needs are there.
     """
     steps = []
     before = derive_signals(domain, ())

@@ -1,8 +1,8 @@
 """An MX in the company's own domain: the company's own machine, or a hoster's that bears the company's name.
 
 Here belongs what address, reverse name and website say about that, and which of them to ask for next. Shared hosting
-publishes ``mail.<the customer's domain>``, so the name alone proves nothing. Name servers alone prove nothing either:
-companies with a mail server of their own keep their DNS at the registrar. Who is a hoster is in ``hosters.yaml``.
+publishes `mail.<the customer's domain>`, so the name alone proves nothing. Name servers alone prove nothing either:
+companies with a mail server of their own keep their DNS at the registrar. Who is a hoster is in `hosters.yaml`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RENTED: Final = ""
 
 @dataclass(frozen=True)
 class Hosters:
-    """Names of hosters by what bears them: the reverse name of a machine, or ``RENTED``, and a name server."""
+    """Names of hosters by what bears them: the reverse name of a machine, or `RENTED`, and a name server."""
 
     ptr: Suffixes[str]
     ns: Suffixes[str]
@@ -47,10 +47,12 @@ class Hosters:
 
 @dataclass(frozen=True)
 class Machine:
-    """Whose machine it is: ``hoster`` is None for nobody's but the company's, or while that is ``open``.
+    """Whose machine it is.
 
-    ``evidence`` says in words what was seen. ``asks`` are the questions that could still decide; ``open`` is True while
-    there are some, and when a look-up that could have decided failed.
+    :param hoster: None: nobody's but the company's, or that is open.
+    :param evidence: what was seen, in words.
+    :param open: there are questions that could still decide, or a look-up that could have decided failed.
+    :param asks: those questions.
     """
 
     hoster: str | None
@@ -60,7 +62,7 @@ class Machine:
 
 
 def whose_machine(domain: str, host: str, replies: Replies, hosters: Hosters) -> Machine:
-    """Decide whose machine answers for an MX ``host`` in the company's own domain.
+    """Decide whose machine answers for an MX `host` in the company's own domain.
 
     A hoster's is one that is known under a hoster's name: by an alias or by the reverse name of its address. So is one
     at the same address as the website, if the name servers are a hoster's. Of several addresses the first counts.

@@ -1,7 +1,7 @@
 """Host names: what their endings stand for, and the domain that somebody registered.
 
 Here belongs matching by whole labels, as every list of the scan needs it. What stands in the lists is in
-``providers.yaml`` and ``hosters.yaml``, what follows from a match in ``providers`` and ``hosting``.
+`providers.yaml` and `hosters.yaml`, what follows from a match in `providers` and `hosting`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NUMBER: Final = re.compile(r"\d+")
 
 
 class Suffixes(dict[str, T]):
-    """What domain suffixes stand for; in a suffix ``*`` is one label, and ``#`` a number."""
+    """What domain suffixes stand for; in a suffix `*` is one label, and `#` a number."""
 
     def __init__(self, entries: Mapping[str, T]) -> None:
         super().__init__(entries)

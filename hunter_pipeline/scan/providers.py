@@ -1,4 +1,4 @@
-"""Whose mail service a domain uses, decided by evidence and by a catalogue: ``providers.yaml``, ``hosters.yaml``.
+"""Whose mail service a domain uses, decided by evidence and by a catalogue: `providers.yaml`, `hosters.yaml`.
 
 Here belongs the catalogue, its validation, and the order in which evidence counts. The decision is pure: hosts and
 replies in, provider out. An MX that nobody knows stays Unknown with its suffix kept for review; nothing is guessed
@@ -100,7 +100,7 @@ class MxEntry:
 class Catalogue:
     """The evidence rules, ready to be matched. Suffix maps go from suffix to what it stands for.
 
-    ``names`` are all the providers that a decision can name, in the order of the file.
+    :param names: all the providers that a decision can name, in the order of the file.
     """
 
     mx: Suffixes[MxEntry]
@@ -127,7 +127,7 @@ class Catalogue:
 class Decision:
     """Whose mail service it is.
 
-    :param provider: one of ``Catalogue.names``.
+    :param provider: one of `Catalogue.names`.
     :param gateway: the filter in front, if any.
     :param evidence: what was seen, in words, the deciding first.
     :param local_hoster: the hoster, when the provider is Hosting.
@@ -295,7 +295,7 @@ def evidence_is_open(mx: Mx, domain: str, rules: Catalogue) -> bool:
 
 @dataclass(frozen=True)
 class _Hints:
-    """Signs of a mailbox provider beside the MX. ``strong`` goes from the line of evidence to the provider."""
+    """Signs of a mailbox provider beside the MX. `strong` goes from the line of evidence to the provider."""
 
     strong: dict[str, str] = field(default_factory=dict)
     spf: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 Here belong the plan of a scan, its signals, and what to keep when a look-up fails. The replies are the facts and are
 stored; signals are derived from them by a pure function, so that better rules need no new questions. How a record is
-read is in ``mx``, ``spf``, ``dkim`` and ``dmarc``, whose service it is in ``providers``.
+read is in `mx`, `spf`, `dkim` and `dmarc`, whose service it is in `providers`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,18 @@ _NOTHING_BELOW: Final = frozenset(LookupStatus) - {LookupStatus.answer, LookupSt
 
 @dataclass(frozen=True)
 class Signals:
-    """What a scan says of a domain. A state ``unknown`` means that a look-up failed: neither present nor absent.
+    """What a scan says of a domain. A state `unknown` means that a look-up failed: neither present nor absent.
 
-    ``provider`` runs the mailboxes, ``gateway`` filters in front of them; ``evidence`` gives the reasons in words.
-    ``spf_all`` is the qualifier of ``all`` (``-``, ``~``, ``?``, ``+``). ``dmarc_policy`` is the effective one;
-    ``dmarc_pct`` the published percentage, information only. ``undetermined`` names the signals that failed look-ups
-    left open: ``mx``, ``spf`` (also where the record was read and one that it includes was not), ``dkim``, ``dmarc``,
-    ``ns``, and ``provider`` where the MX is known but what stands behind it could not be asked.
-    ``warnings`` are sentences that begin with the signal's name.
+    :param provider: runs the mailboxes.
+    :param gateway: filters in front of them.
+    :param evidence: the reasons for the provider, in words.
+    :param spf_all: the qualifier of `all`: `-`, `~`, `?` or `+`.
+    :param dmarc_policy: the effective one.
+    :param dmarc_pct: the published percentage, information only.
+    :param undetermined: the signals that failed look-ups left open: `mx`, `spf` (also where the record was read and one
+        that it includes was not), `dkim`, `dmarc`, `ns`, and `provider` where the MX is known but what stands behind it
+        could not be asked.
+    :param warnings: sentences that begin with the signal's name.
     """
 
     provider: str
@@ -66,7 +70,7 @@ class Signals:
 
     @property
     def status(self) -> Literal["complete", "partial"]:
-        """``partial`` when a failed look-up left a signal open, so that the scan is worth repeating."""
+        """`partial` when a failed look-up left a signal open, so that the scan is worth repeating."""
         return "partial" if self.undetermined else "complete"
 
 
@@ -258,8 +262,10 @@ async def scan_domains(
     """Scan domains, and return their scans in the order given.
 
     A domain that stands twice is scanned once, and a name that several domains lead to (an SPF include, a parent's
-    DMARC record) is asked once. ``on_done`` is called in this thread with each scan as it is finished, once for each
-    different domain; what it raises ends the scan, inside an ``ExceptionGroup``.
+    DMARC record) is asked once.
+
+    :param on_done: called in this thread with each scan as it is finished, once for each different domain; what it
+        raises ends the scan, inside an `ExceptionGroup`.
     """
     plain = [domain.strip().rstrip(".").lower() for domain in domains]
     waiting = iter(dict.fromkeys(plain))
@@ -285,9 +291,9 @@ def scan(
     on_done: Callable[[DomainScan], None] | None = None,
     on_trouble: Callable[[str], None] | None = None,
 ) -> list[DomainScan]:
-    """``scan_domains`` for code that is not asynchronous, with a client of its own.
+    """`scan_domains` for code that is not asynchronous, with a client of its own.
 
-    ``on_trouble`` is told what is wrong with a server itself, such as one that does not resolve for others.
+    :param on_trouble: told what is wrong with a server itself, such as one that does not resolve for others.
     """
 
     async def run() -> list[DomainScan]:
@@ -328,10 +334,12 @@ async def scan_domain(domain: str, client: DnsClient, shared: SharedLookups) -> 
 def keep_last_good(new: Signals, old: Signals | None) -> tuple[Signals, tuple[str, ...]]:
     """Fill what failed look-ups left open with the values of an earlier scan.
 
-    Returns the signals to store and the names of those that were kept from ``old`` (as in ``undetermined``, which
-    stays as it is: the scan is still partial). The provider goes with the MX: it is kept when the MX is, and when
-    the MX hosts are the same as before but what stands behind them could not be asked. So is SPF when the record is
-    the same as before but what it includes could not be read.
+    The provider goes with the MX: it is kept when the MX is, and when the MX hosts are the same as before but what
+    stands behind them could not be asked. So is SPF when the record is the same as before but what it includes could
+    not be read.
+
+    :returns: the signals to store and the names of those that were kept from `old` (as in `undetermined`, which stays
+        as it is: the scan is still partial).
     """
     if old is None:
         return new, ()

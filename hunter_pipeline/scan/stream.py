@@ -1,7 +1,7 @@
 """A scan that runs beside whoever uses its results: domains go in and scans come out, each as soon as it is finished.
 
 Here belongs the thread that asks, so that asking goes on while results are written, and how far it may run ahead. Which
-questions are asked is in ``scan``, how in ``dns``. One client serves the whole stream: it knows the servers' pace and
+questions are asked is in `scan`, how in `dns`. One client serves the whole stream: it knows the servers' pace and
 the names that domains share, and no batch waits for its slowest domain.
 """
 

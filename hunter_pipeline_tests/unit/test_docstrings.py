@@ -12,7 +12,8 @@ PACKAGE = Path(hunter_pipeline.__file__).parent
 OTHER_DIALECTS = re.compile(
     r"^\s*(Args|Arguments|Attributes|Parameters|Returns|Return|Raises|Yields):\s*$"  # Google, NumPy
     r"|\bRaises `?`?[A-Z]\w*"  # prose
-    r"|:(return|type|rtype|raise|arg|argument)\b[^:]*:",  # Sphinx in other words
+    r"|:(return|type|rtype|raise|arg|argument)\b[^:]*:"  # Sphinx in other words
+    r"|(?<!`)``(?!`)",  # names stand in single marks
     re.MULTILINE,
 )
 PARAM = re.compile(r":param (\w+):")
