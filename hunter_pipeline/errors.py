@@ -13,7 +13,7 @@ from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.database import SchemaOutdated
-from hunter_pipeline.store.engine import DatabaseUnavailable
+from hunter_pipeline.store.engine import DatabaseUnavailable, database_trouble
 from hunter_pipeline.store.migrate import SchemaError, SchemaNewer
 
 EXPECTED_ERRORS = (
@@ -30,3 +30,8 @@ EXPECTED_ERRORS = (
     SyncUnderWay,
     TimeoutError,
 )
+
+
+def one_line(error: BaseException) -> str | None:
+    """The text of an error that a person can mend, or that passes with the trouble of a server; None for any other."""
+    return str(error) if isinstance(error, EXPECTED_ERRORS) else database_trouble(error)

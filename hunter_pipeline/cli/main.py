@@ -117,9 +117,10 @@ def run() -> None:
         app()  # shows wrong usage itself, and ends with the status that a command asks for
     except Exception as error:
         from hunter_pipeline.cli.console import err
-        from hunter_pipeline.errors import EXPECTED_ERRORS
+        from hunter_pipeline.errors import one_line
 
-        if not isinstance(error, (*EXPECTED_ERRORS, OSError)):
+        line = str(error) if isinstance(error, OSError) else one_line(error)
+        if line is None:
             raise
-        err().print(f"hunter: {error}", style="bold red", markup=False)
+        err().print(f"hunter: {line}", style="bold red", markup=False)
         sys.exit(1)

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -22,11 +23,20 @@ from hunter_pipeline.cli.sign_in import sign_in
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.embedded.users import embedded_status, release_embedded, stop_if_unused
+from hunter_pipeline.store.embedded.users import (
+    EmbeddedError,
+    embedded_status,
+    release_embedded,
+    start_embedded,
+    stop_if_unused,
+)
+from hunter_pipeline.store.engine import DatabaseUnavailable
 
 STOP_SECONDS = 20
 """How long children get to end by themselves."""
 
+MOST_DEATHS, WITHIN = 3, 600.0
+"""How often within so many seconds the embedded server may die before that is not mended by starting it again."""
 
 QUIET = {
     "GRPC_VERBOSITY": "ERROR",
@@ -80,9 +90,11 @@ def dev(
         out().print(f"Lead list:  http://127.0.0.1:{list_port}")
         out().print(f"Dagster UI: http://127.0.0.1:{port} (takes some seconds to start; Ctrl+C stops all)")
         os.environ.setdefault("HUNTER_DAGSTER_URL", f"http://127.0.0.1:{port}")
+        watch: Callable[[], None] = lambda: None  # noqa: E731 - a server of one's own is not ours to start
         if settings.database_url is None:
             stack.callback(_stop_database, settings.home, engine)
-        _run(commands)
+            watch = DatabaseWatch(settings.home)
+        _run(commands, watch)
 
 
 def ui(
@@ -147,6 +159,41 @@ def web(
     )
 
 
+class DatabaseWatch:
+    """Starts the embedded server again when it has died, under the same address, so that its users find it again.
+
+    :param home: HUNTER_HOME; the server runs.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._pid = embedded_status(home).pid
+        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+
+    def __call__(self) -> None:
+        """Look after the server.
+
+        :raises DatabaseUnavailable: it cannot be started, or dies again and again.
+        """
+        try:
+            if embedded_status(self._home).running:
+                return
+            start_embedded(self._home)
+            pid = embedded_status(self._home).pid
+        except EmbeddedError as error:
+            raise DatabaseUnavailable(str(error)) from error
+        if pid == self._pid:  # it was too busy to answer
+            return
+        self._pid = pid
+        self._deaths.append(time.monotonic())
+        if len(self._deaths) == MOST_DEATHS and self._deaths[-1] - self._deaths[0] < WITHIN:
+            raise DatabaseUnavailable(
+                f"The embedded database died {MOST_DEATHS} times within {WITHIN / 60:.0f} minutes; the reason is in "
+                f"{self._home / 'postgres' / 'data' / 'server.log'}"
+            )
+        err().print("the embedded database had died and was started again", style="bold yellow")
+
+
 def _stop_database(home: Path, engine: Engine) -> None:
     """Stop the embedded server once the children's own children, killed or not, have left it."""
     engine.dispose()
@@ -166,8 +213,10 @@ def _check_port(port: int, option: str, host: str = "127.0.0.1") -> None:
             raise OSError(f"port {port} is taken ({error.strerror}); choose another with {option}") from error
 
 
-def _run(commands: Sequence[Sequence[str]]) -> None:
-    """Run servers together: the end of one, or a signal, ends all of them.
+def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] = lambda: None) -> None:
+    """Run servers together: the end of one, an error of `watch`, or a signal, ends all of them.
+
+    A service manager sees it: the exit status is 0 only after a signal.
 
     They run in the working directory, where `.env` and relative paths in it are found.
     """
@@ -183,7 +232,8 @@ def _run(commands: Sequence[Sequence[str]]) -> None:
     signal.signal(signal.SIGINT, stop)
     try:
         while not wanted and all(child.poll() is None for child in children):
-            time.sleep(0.2)
+            watch()
+            time.sleep(0.5)
     finally:
         for child in children:
             if child.poll() is None:

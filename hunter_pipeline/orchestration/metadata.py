@@ -11,14 +11,14 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine, Table
 
-from hunter_pipeline.errors import EXPECTED_ERRORS
+from hunter_pipeline.errors import one_line
 from hunter_pipeline.orchestration.column_lineage import column_lineage, sources_text
 from hunter_pipeline.orchestration.versions import version_of
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.context import StageReport
 from hunter_pipeline.pipeline.sync_runs import SyncPaused
 from hunter_pipeline.readers.examples import Examples
-from hunter_pipeline.store.engine import DatabaseUnavailable
+from hunter_pipeline.store.engine import DatabaseUnavailable, database_trouble
 
 OWNERS = ("team:sales-operations",)
 """Owner of every asset, as the Dagster UI shows it."""
@@ -61,14 +61,17 @@ def table_metadata(table: Table) -> dict[str, Any]:
 def failing_clearly() -> Iterator[None]:
     """Turn errors that a person can mend into a Dagster failure that says how. Not retried: the next tick is the retry.
 
-    :raises dagster.Failure: one of `EXPECTED_ERRORS` was raised inside. Its metadata `transient` says whether the
-        next run can succeed without anybody changing anything.
+    :raises dagster.Failure: an error was raised inside that has a line of its own (`errors`). Its metadata
+        `transient` says whether the next run can succeed without anybody changing anything.
     """
     try:
         yield
-    except EXPECTED_ERRORS as error:
+    except Exception as error:
+        line = one_line(error)
+        if line is None:
+            raise
         raise dg.Failure(
-            description=str(error),
+            description=line,
             metadata={"transient": dg.MetadataValue.bool(is_transient(error))},
             allow_retries=False,
         ) from None
@@ -93,7 +96,7 @@ def is_transient(error: Exception) -> bool:
     """Whether the same can succeed later without anybody changing anything: trouble of a network, server or lock."""
     if isinstance(error, PartnerCenterError):
         return error.transient
-    return isinstance(error, DatabaseUnavailable | TimeoutError | SyncPaused)
+    return isinstance(error, DatabaseUnavailable | TimeoutError | SyncPaused) or database_trouble(error) is not None
 
 
 def result_of(

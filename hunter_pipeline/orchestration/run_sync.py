@@ -18,11 +18,13 @@ from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.orchestration.guards import SIGNED_TAG, guarded, sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.orchestration.metadata import failure_reason
+from hunter_pipeline.orchestration.storage import StorageLost
 from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.runs.run_signs import drop_sign, show_sign
 from hunter_pipeline.runs.sync_request import SYNC_JOB, SyncUnderWay, sync_tags
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
+from hunter_pipeline.store.engine import DatabaseUnavailable
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
     :param force: process again what is fetched, changed or not.
     :param show: takes a line of progress.
     :raises SyncUnderWay: another one is queued or running.
+    :raises DatabaseUnavailable: the database was lost on the way.
     """
     prepare_dagster_home(settings)
 
@@ -85,6 +88,8 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
             )
         try:
             result = execute_run(InMemoryJob(job), run, instance, raise_on_error=False)
+        except StorageLost as lost:
+            raise DatabaseUnavailable(str(lost)) from None
         finally:
             drop_sign(run_id)
         error = None

@@ -1,14 +1,17 @@
 """Dagster's own storage: its PostgreSQL storage, on the server that Hunter uses.
 
-Belongs here: finding the database, one pool of connections for a process, and the two switches that keep a run over
-many day partitions fast. Does not belong here: how its tables are made (`storage_tables`), anything of Hunter's own
-tables. `dagster.yaml` names the class, so every Dagster process (web server, daemon, code server, run worker) starts
-or joins the embedded server by itself.
+Belongs here: finding the database, one pool of connections for a process, the end of a run whose database is lost,
+and the two switches that keep a run over many day partitions fast. Does not belong here: how its tables are made
+(`storage_tables`), anything of Hunter's own tables. `dagster.yaml` names the class, so every Dagster process (web
+server, daemon, code server, run worker) starts or joins the embedded server by itself.
 """
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -20,19 +23,38 @@ from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from hunter_pipeline.orchestration.storage_tables import ensure_tables
 from hunter_pipeline.runs.run_signs import drop_sign, show_sign
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import urls_of
-from hunter_pipeline.store.engine import make_engine
+from hunter_pipeline.store.engine import database_trouble, keep_values_out, make_engine
 
 _ENDS = (
     dg.DagsterEventType.RUN_SUCCESS,
     dg.DagsterEventType.RUN_FAILURE,
     dg.DagsterEventType.RUN_CANCELED,
 )
+
+
+_PATIENCE = (0.2, 0.4, 0.8, 1.6, 3.2)
+"""Seconds between the attempts to connect: a server that is started again is waited for."""
+
+_runs_here: set[str] = set()
+"""Runs that this process executes."""
+
+_lost_here: set[str] = set()
+"""Of these, the runs whose database was lost: it is not waited for again."""
+
+
+class StorageLost(SystemExit):
+    """A run cannot go on, as nothing of it can be written down any more.
+
+    It ends the process, or is caught by whoever began the run in it. Dagster would catch an ordinary error, try to
+    write that down as well, and print each failure of that.
+    """
 
 
 @lru_cache(maxsize=2)
@@ -52,6 +74,39 @@ class _Discreet:
     def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
         super().optimize_for_webserver(statement_timeout, pool_recycle, max_overflow)  # type: ignore[misc]
         self._engine.hide_parameters = True
+        keep_values_out(self._engine)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """A connection, waited for a little.
+
+        :raises StorageLost: the server does not answer or cannot go on, and this process executes a run.
+        """
+        try:
+            with _connected(self._engine) as connection:
+                yield connection
+        except DBAPIError as error:
+            trouble = database_trouble(error)
+            if trouble is None or not _runs_here:
+                raise
+            _lost_here.update(_runs_here)
+            raise StorageLost(trouble) from None
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    for seconds in () if _lost_here & _runs_here else _PATIENCE:
+        try:
+            connection = engine.connect()
+            break
+        except DBAPIError as error:
+            if database_trouble(error) is None:
+                raise
+            time.sleep(seconds)
+    else:
+        connection = engine.connect()
+    with connection:
+        yield connection
 
 
 class _RunStorage(_Discreet, PostgresRunStorage):
@@ -61,18 +116,27 @@ class _RunStorage(_Discreet, PostgresRunStorage):
         So a run that counts as started and shows no sign has lost its process.
         """
         if event.event_type == dg.DagsterEventType.RUN_START:
+            _runs_here.add(run_id)
             show_sign(_sign_engine(urls_of(load_settings()).hunter), run_id)
         super().handle_run_event(run_id, event, update_timestamp)
         if event.event_type in _ENDS:
+            _runs_here.discard(run_id)
             drop_sign(run_id)
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """A connection."""
+        return self._connection()
 
 
 class _EventLogStorage(_Discreet, PostgresEventLogStorage):
-    pass
+    def _connect(self) -> AbstractContextManager[Connection]:
+        return self._connection()
 
 
 class _ScheduleStorage(_Discreet, PostgresScheduleStorage):
-    pass
+    def connect(self, run_id: str | None = None) -> AbstractContextManager[Connection]:  # noqa: ARG002 - Dagster's
+        """A connection."""
+        return self._connection()
 
 
 class HunterStorage(DagsterPostgresStorage):
@@ -113,7 +177,7 @@ def pooled_engine(url: str) -> Engine:
 
     :param url: an address as `urls_of` gives it.
     """
-    return create_engine(
+    engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",
         pool_size=2,
@@ -122,6 +186,8 @@ def pooled_engine(url: str) -> Engine:
         pool_recycle=600,
         hide_parameters=True,
     )
+    keep_values_out(engine)
+    return engine
 
 
 def tune_event_log() -> None:

@@ -7,13 +7,15 @@ embedded server to `embedded`. No text made here shows a password.
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
 from hunter_pipeline.store.embedded.users import EmbeddedError, start_embedded
 
@@ -27,6 +29,12 @@ _CONNECT_TIMEOUT_SECONDS = 10
 # NAMEDATALEN - 1: PostgreSQL cuts longer names off without an error.
 _NAME_LIMIT_BYTES = 63
 _DUPLICATE_DATABASE, _UNIQUE_VIOLATION, _INSUFFICIENT_PRIVILEGE = "42P04", "23505", "42501"
+
+
+_DATA_EXCEPTION = "22"
+_LOST = ("08", "53", "57P", "58")
+"""Beginnings of the SQLSTATEs of a server that is lost, out of room, shut down or broken (PostgreSQL, appendix A)."""
+_NO_ROOM = ("53", "58")
 
 
 class DatabaseUnavailable(RuntimeError):  # noqa: N818 - the name says what is the case
@@ -120,7 +128,8 @@ def database_urls(database_url: str | None, dagster_database_url: str | None, ho
 def make_engine(url: str, pool_size: int = 5) -> Engine:
     """Return an engine whose sessions run in UTC; nothing is connected yet.
 
-    Values of a statement do not appear in its errors, because they are personal data.
+    Values of a statement do not appear in its errors, because they are personal data: neither as its parameters nor in
+    the server's words.
 
     :param url: an address as `database_urls` returns it.
     :param pool_size: connections that are kept; as many again may be open for a while.
@@ -134,7 +143,55 @@ def make_engine(url: str, pool_size: int = 5) -> Engine:
         connect_args=_connect_arguments(),
     )
     event.listen(engine, "connect", _use_utc)
+    keep_values_out(engine)
     return engine
+
+
+def keep_values_out(engine: Engine) -> None:
+    """Shorten the texts of an engine's errors to what holds no value of a statement.
+
+    The driver puts values into the statement itself, so the server repeats them: under `LINE 1:`, as the row in
+    `DETAIL:`, and in quotes where a value has the wrong form.
+    """
+    event.listen(engine, "handle_error", _shorten)
+
+
+def _shorten(context: ExceptionContext) -> None:
+    shown, original = context.sqlalchemy_exception, context.original_exception
+    if not isinstance(shown, DBAPIError) or not original.args:
+        return
+    full = str(original)
+    brief = full.partition("\n")[0]
+    if str(getattr(original, "pgcode", None) or "").startswith(_DATA_EXCEPTION):
+        brief = re.sub(r'".*"', '"…"', brief)
+    original.args = (brief,)
+    shown.args = (str(shown.args[0]).replace(full, brief), *shown.args[1:])
+
+
+def database_trouble(error: BaseException) -> str | None:
+    """What to do about an error of a statement that is the server's trouble and not the statement's, in one line.
+
+    :param error: as SQLAlchemy raised it.
+    :returns: None when the server is well.
+    """
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
+    code = getattr(error.orig, "pgcode", None) or ""
+    if not (error.connection_invalidated or not code or code.startswith(_LOST)):
+        return None
+    reason = _reason(error)
+    if code.startswith(_NO_ROOM):
+        return f"The database cannot go on: {reason}. Free space on its server; the next run goes on from there."
+    return (
+        f"The database went away: {reason}. See that its server runs (the next command starts the embedded one); the "
+        "next run goes on from there."
+    )
+
+
+def _reason(error: DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines() or ["no reason given"]
+    # psycopg2 puts the address in front, which the text has already.
+    return lines[0].rpartition(" failed: ")[2].removeprefix("FATAL:").strip().rstrip(".")
 
 
 @contextlib.contextmanager
@@ -180,9 +237,7 @@ def explain(url: URL, error: DBAPIError, setting: str) -> str:
     :param error: what SQLAlchemy raised.
     :param setting: the variable that the address comes from.
     """
-    lines = str(error.orig).strip().splitlines() or ["no reason given"]
-    # psycopg2 puts the address in front, which the text has already.
-    reason = lines[0].rpartition(" failed: ")[2].removeprefix("FATAL:").strip().rstrip(".")
+    reason = _reason(error)
     where = describe(_render(url))
     if where.startswith("/"):
         return f"Cannot use the database {where}: {reason}. Run the command again: it starts the embedded server."

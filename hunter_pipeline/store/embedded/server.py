@@ -12,6 +12,7 @@ import secrets
 import shlex
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -191,15 +192,16 @@ def start_server(files: ServerFiles, account: Account | None) -> None:
     :raises EmbeddedError: it did not start.
     """
     previous = read_postmaster(files)
-    if previous is not None:
-        _remove_socket_directory(previous)
+    kept = previous.socket_directory if previous is not None and _is_private(previous, account) else None
     # No process of this server lives, so its id in these files may belong to a stranger by now, or to a zombie that the
     # first process of a container does not reap. PostgreSQL would take that one for the server and refuse to start.
     files.pid_file.unlink(missing_ok=True)
     (files.data / f"{_SOCKET_NAME}.lock").unlink(missing_ok=True)
+    if kept is not None:
+        (kept / f"{_SOCKET_NAME}.lock").unlink(missing_ok=True)
     if files.log.exists() and files.log.stat().st_size > _LOG_LIMIT_BYTES:
         files.log.replace(files.log.with_suffix(".log.1"))
-    settings = {**_SETTINGS, "unix_socket_directories": str(_socket_directory(files, account))}
+    settings = {**_SETTINGS, "unix_socket_directories": str(_socket_directory(files, account, kept))}
     options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
     command = ["pg_ctl", "start", "-D", str(files.data), "-l", str(files.log), "-w", "-t", "60", "-o", options]
     alive = os.open(files.alive, os.O_RDWR | os.O_CREAT, 0o600)
@@ -247,13 +249,31 @@ def _is_server_process(postmaster: Postmaster, files: ServerFiles) -> bool:
     return os.fsencode(files.data) in arguments
 
 
-def _socket_directory(files: ServerFiles, account: Account | None) -> Path:
+def _is_private(previous: Postmaster, account: Account | None) -> bool:
+    """Whether a killed server's short socket directory is still ours alone; its address is known to who used it."""
+    directory = previous.socket_directory
+    try:
+        status = directory.lstat()
+    except OSError:
+        return False
+    owner = account.uid if account is not None else os.geteuid()
+    closed = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700
+    return _is_short(directory) and closed and status.st_uid == owner
+
+
+def _is_short(directory: Path) -> bool:
+    return directory.parent == Path(_SHORT_DIRECTORY) and directory.name.startswith(_SOCKET_PREFIX)
+
+
+def _socket_directory(files: ServerFiles, account: Account | None, kept: Path | None) -> Path:
     """Return the data directory, or a short private one where the path to a socket in it would not do."""
     text = str(files.data)
     # Other characters mean something in the setting, the shell or a connection string.
     plain = text.isascii() and all(character.isalnum() or character in "/_.-" for character in text)
     if plain and len(f"{text}/{_SOCKET_NAME}") <= _SOCKET_PATH_LIMIT:
         return files.data
+    if kept is not None:
+        return kept
     directory = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=_SHORT_DIRECTORY))
     if account is not None:
         os.chown(directory, account.uid, account.gid)
@@ -262,7 +282,7 @@ def _socket_directory(files: ServerFiles, account: Account | None) -> Path:
 
 def _remove_socket_directory(postmaster: Postmaster) -> None:
     directory = postmaster.socket_directory
-    if directory.parent == Path(_SHORT_DIRECTORY) and directory.name.startswith(_SOCKET_PREFIX):
+    if _is_short(directory):
         shutil.rmtree(directory, ignore_errors=True)
 
 
