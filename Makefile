@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BEGUN := $(VENV).begun
+# As `python -m venv --clear`, without its stack trace on Ctrl+C.
+MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); \
+  venv.create("$(VENV)", clear=True, symlinks=True, with_pip=True)
 TESTS ?= hunter_pipeline_tests
 SEED ?= $(shell date +%s)
 
@@ -54,13 +58,20 @@ lock: $(INSTALLED) ## Choose the newest versions that fit and write requirements
 	  --constraint requirements.lock --no-annotate --custom-compile-command 'make lock' pyproject.toml -o deploy/requirements.lock
 
 clean: ## Remove the virtual environment and caches; .hunter (the data) stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(BEGUN) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 
+# What broke off half-way is made again from nothing: pip takes a half-written package for an installed one.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Hunter needs Python 3.11 or newer; name one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (one or two minutes, once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@[ ! -e $(BEGUN) ] || rm -rf $(VENV)
+	@touch $(BEGUN)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null 2>&1 \
+	  || $(PYTHON) -c '$(MAKE_VENV)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@rm $(BEGUN)
 	@touch $@

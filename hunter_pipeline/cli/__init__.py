@@ -4,6 +4,8 @@ Belongs here: arguments, help that teaches, and what is shown. Does not belong h
 `pipeline` and `orchestration` functions.
 """
 
+import signal
+import sys
 import warnings
 
 
@@ -11,6 +13,12 @@ def main() -> None:
     """Run the command line; the console script `hunter`."""
     # Dagster says on every import that backfill policies are in beta; the lock file pins the version we tested.
     warnings.filterwarnings("ignore", message="Parameter `backfill_policy`")
-    from hunter_pipeline.cli.main import run
+    try:
+        from hunter_pipeline.cli.main import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # also while modules are still loading, and while a command tidies up
+        # What is still to be done at exit, such as stopping the embedded server, is not broken off by a second one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.stderr.write("\nhunter: stopped\n")
+        sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import datetime
 from typing import Any, TextIO
@@ -13,14 +14,18 @@ from hunter_pipeline.logs import configure_logging
 from hunter_pipeline.settings import Settings, load_settings
 
 PLAIN_WIDTH = 160
-"""Columns to use where there is no terminal to ask: wide enough for the list of leads."""
+"""Columns to use where there is neither a terminal nor COLUMNS to ask: wide enough for the list of leads."""
+
+NARROWEST = 20
+"""Columns below which nothing can be laid out."""
 
 
 def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
-        stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False, emoji=False
-    )
+    told = os.environ.get("COLUMNS", "")
+    # rich takes any digits, also a 0 that some shells leave behind.
+    width = max(int(told), NARROWEST) if told.isdecimal() and int(told) else None if stream.isatty() else PLAIN_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, emoji=False)
 
 
 def out() -> Console:

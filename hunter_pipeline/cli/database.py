@@ -28,10 +28,15 @@ def register(app: typer.Typer) -> None:
 def upgrade(
     revision: Annotated[str, typer.Argument(help="Revision to go up to; the newest by default")] = "head",
 ) -> None:
-    """Create the tables or bring them up to date. Safe to repeat, also beside running syncs."""
-    url = urls_of(ready()).hunter
-    state = migrate.upgrade(url, revision)
-    out().print(f"{describe(url)}: at revision {state.current}")
+    """Create Hunter's and Dagster's tables or bring them up to date. Safe to repeat, also beside running syncs."""
+    settings = ready()
+    urls = urls_of(settings)
+    state = migrate.upgrade(urls.hunter, revision)
+    out().print(f"{describe(urls.hunter)}: at revision {state.current}", markup=False, soft_wrap=True)
+    from hunter_pipeline.orchestration.dagster_tables import upgrade_dagster  # imports Dagster, which takes seconds
+
+    dagster = upgrade_dagster(settings)
+    out().print(f"{describe(urls.dagster)}: at revision {dagster.current}", markup=False, soft_wrap=True)
 
 
 @group.command()

@@ -71,8 +71,12 @@ def demo() -> None:
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="HTTPS port of Partner Center and sign-in; 0 picks a free one")] = 8443,
-    dns_port: Annotated[int, typer.Option(help="UDP and TCP port of the DNS server; 0 picks a free one")] = 5353,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="HTTPS port of Partner Center and sign-in; 0 picks a free one")
+    ] = 8443,
+    dns_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="UDP and TCP port of the DNS server; 0 picks a free one")
+    ] = 5353,
     as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON")] = False,
 ) -> None:
     """Serve a local Partner Center with sample referrals until stopped, and print the settings that point at it.

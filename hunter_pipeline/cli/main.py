@@ -18,6 +18,9 @@ from hunter_pipeline.cli.teaching import teach
 
 EPILOG = "Settings are HUNTER_ variables, read from the environment and from .env; .env.example lists them all."
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl+C."""
+
 COMMANDS = {
     "demo": ("demo", "See the whole product in a minute: sample referrals become ranked leads on this machine."),
     "sandbox": (
@@ -25,6 +28,10 @@ COMMANDS = {
         "Serve a local Partner Center with sample referrals until stopped, and print the settings that point at it.",
     ),
     "dev": ("servers", "Run Dagster (UI, schedule, sensors, runs) and the lead list on this machine until stopped."),
+    "daemon": (
+        "servers",
+        "Run schedules, sensors and the queue of runs until stopped; nothing happens by itself without it.",
+    ),
     "ui": ("servers", "Serve the Dagster UI behind Hunter's guard until stopped."),
     "web": ("servers", "Serve the lead list and its API until stopped."),
     "login": (
@@ -109,18 +116,44 @@ def hunter() -> None:
     """Every command stands by itself."""
 
 
+USAGE_ERRORS: Any = typer.BadParameter.__mro__[2]
+"""What typer raises on wrong usage; it has no public name, and its module is another one in older versions."""
+
+
 def run() -> None:
-    """Run the command line; exit status 0 only on success, 1 with one line on an error that a person can mend."""
+    """Run the command line; exit status 0 only on success, 1 with one line on an error that a person can mend.
+
+    :raises KeyboardInterrupt: a person stopped it.
+    """
     # Ends like Ctrl+C does, so that the embedded database is left in order.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        app()  # shows wrong usage itself, and ends with the status that a command asks for
+        status = app(standalone_mode=False)  # a command that ends with a status of its own has it returned
+    except USAGE_ERRORS as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # its help has been printed
+            context = getattr(error, "ctx", None)
+            name = context.command_path if context else "hunter"
+            text = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
+            _say(f"{name}: {text.rstrip('.')}; see {name} --help")
+        sys.exit(2)
+    except typer.Abort:
+        _say("hunter: nothing was done")
+        sys.exit(1)
     except Exception as error:
-        from hunter_pipeline.cli.console import err
         from hunter_pipeline.errors import one_line
 
         line = str(error) if isinstance(error, OSError) else one_line(error)
         if line is None:
             raise
-        err().print(f"hunter: {line}", style="bold red", markup=False)
+        _say(f"hunter: {line}")
         sys.exit(1)
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    sys.exit(status)
+
+
+def _say(line: str) -> None:
+    from hunter_pipeline.cli.console import err
+
+    # Not broken at the terminal's width: a line stays one when it is copied or logged.
+    err().print(line, style="bold red", markup=False, soft_wrap=True)

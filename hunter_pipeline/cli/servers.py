@@ -1,10 +1,13 @@
-"""`hunter dev`, `hunter ui` and `hunter web`: the long-running servers."""
+"""`hunter dev`, `hunter daemon`, `hunter ui` and `hunter web`: the long-running servers.
+
+Belongs here: what is started, and that one that is stopped leaves nothing behind. Does not belong here: what has to
+be there before (`readiness`).
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,10 +22,10 @@ from sqlalchemy import Engine
 
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.cli.demo import sandbox_settings
+from hunter_pipeline.cli.readiness import WAIT_SECONDS, Port, Wait, await_database, check_port, end_well_when_told
 from hunter_pipeline.cli.sign_in import sign_in
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
-from hunter_pipeline.store.database import open_database
 from hunter_pipeline.store.embedded.users import (
     EmbeddedError,
     embedded_status,
@@ -49,6 +52,7 @@ QUIET = {
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(dev)
+    app.command()(daemon)
     app.command()(ui)
     app.command()(web)
 
@@ -57,10 +61,11 @@ def dev(
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Serve sample referrals and point everything at them")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port of the Dagster UI")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Dagster UI")] = 3000,
     web_port: Annotated[
-        int | None, typer.Option(help="Port of the lead list; by default HUNTER_WEB_PORT (8000)")
+        int | None, typer.Option(min=1, max=65535, help="Port of the lead list; by default HUNTER_WEB_PORT (8000)")
     ] = None,
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Run Dagster (UI, schedule, sensors, runs) and the lead list on this machine until stopped.
 
@@ -69,21 +74,23 @@ def dev(
     feature_disabled.
     """
     list_port = web_port or ready().web_port
-    _check_port(port, "--port")
-    _check_port(list_port, "--web-port")
+    if port == list_port:
+        raise typer.BadParameter(f"Dagster UI and lead list cannot both have port {port}", param_hint="--web-port")
+    check_port(port, "--port")
+    check_port(list_port, "--web-port")
     with ExitStack() as stack:
         if sandbox:
             stack.enter_context(sandbox_settings())
         settings = load_settings()
-        engine = open_database(settings)
+        engine = await_database(settings, wait)
         if sandbox:
             sign_in(make_sign_in(settings, engine))
-        from hunter_pipeline.orchestration.home import prepare_dagster_home  # imports Dagster, which takes seconds
+        from hunter_pipeline.orchestration.dagster_tables import prepare_dagster  # imports Dagster, which takes seconds
 
-        home = prepare_dagster_home(settings)
+        prepare_dagster(settings)
         hunter = [sys.executable, "-c", "from hunter_pipeline.cli import main; main()"]
         commands = [
-            [sys.executable, "-m", "dagster._daemon", "run", "-w", str(home / "workspace.yaml")],
+            [*hunter, "daemon"],
             [*hunter, "ui", "--port", str(port)],
             [*hunter, "web", "--port", str(list_port)],
         ]
@@ -97,9 +104,27 @@ def dev(
         _run(commands, watch)
 
 
+def daemon(wait: Wait = WAIT_SECONDS) -> None:
+    """Run schedules, sensors and the queue of runs until stopped; nothing happens by itself without it.
+
+    One daemon serves one database, on whichever machine: Dagster allows no second. The folder and the tables that it
+    needs are made; tables that are behind are refused, and a database server that does not answer yet is waited for.
+    """
+    end_well_when_told()
+    settings = ready()
+    await_database(settings, wait)
+    from hunter_pipeline.orchestration.daemon import run_daemon
+    from hunter_pipeline.orchestration.dagster_tables import prepare_dagster
+
+    home = prepare_dagster(settings)
+    os.environ.update({**QUIET, **os.environ})
+    run_daemon(load_settings(), home)  # with the level of log lines that is set, as nobody watches a progress line
+
+
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on")] = 3000,
+    port: Port = 3000,
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Serve the Dagster UI behind Hunter's guard until stopped.
 
@@ -107,56 +132,68 @@ def ui(
     own names only (this machine's, HUNTER_DAGSTER_URL, HUNTER_DAGSTER_PUBLIC_URL), takes changes from own pages and
     programs only, and asks for HUNTER_WEB_TOKEN when it is set; an address beyond loopback needs it.
     """
-    import uvicorn
-
-    from hunter_pipeline.orchestration.ui import dagster_ui
+    end_well_when_told()
     from hunter_pipeline.web.dagster_guard import DagsterGuard
     from hunter_pipeline.web.security import check_exposure
 
     settings = ready()
     check_exposure(settings, host)
-    _check_port(port, "--port", host)
+    check_port(port, "--port", host)
+    await_database(settings, wait)
+    from hunter_pipeline.orchestration.dagster_tables import prepare_dagster
+    from hunter_pipeline.orchestration.ui import dagster_ui
+
+    prepare_dagster(settings)
     os.environ.update({**QUIET, **os.environ})
     with dagster_ui(settings) as application:
         err().print(f"Dagster UI: http://{host}:{port}", markup=False)
-        uvicorn.run(
-            DagsterGuard(application, settings),
-            host=host,
-            port=port,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=5,  # open pages hold WebSockets
-        )
+        _serve(DagsterGuard(application, settings), host, port)
 
 
 def web(
     host: Annotated[str | None, typer.Option(help="Address to listen on; by default HUNTER_WEB_HOST")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; by default HUNTER_WEB_PORT")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port to listen on; by default HUNTER_WEB_PORT")
+    ] = None,
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Serve the lead list and its API until stopped.
 
     Without HUNTER_WEB_TOKEN it listens on this machine only. The Sync button starts runs through Dagster's web
     server at HUNTER_DAGSTER_URL. The API's own page is at /docs.
     """
-    import uvicorn
-
+    end_well_when_told()
     from hunter_pipeline.web.app import create_app
+    from hunter_pipeline.web.security import check_exposure
 
     settings = ready()
     chosen = {"web_host": host, "web_port": port}
     settings = settings.model_copy(update={name: value for name, value in chosen.items() if value is not None})
-    _check_port(settings.web_port, "--port", settings.web_host)
-    application = create_app(settings, open_database(settings))
+    check_exposure(settings, settings.web_host)
+    check_port(settings.web_port, "--port", settings.web_host)
+    application = create_app(settings, await_database(settings, wait))
     err().print(f"Lead list: http://{settings.web_host}:{settings.web_port}", markup=False)
-    uvicorn.run(
-        application,
-        host=settings.web_host,
-        port=settings.web_port,
+    # The address of a proxy itself decides whether its word for the person is believed.
+    _serve(application, settings.web_host, settings.web_port, proxy_headers=False)
+
+
+def _serve(application: object, host: str, port: int, *, proxy_headers: bool = True) -> None:
+    """Serve until a signal; it is passed on once all is in order, which `uvicorn.run` would swallow."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        application,  # type: ignore[arg-type]
+        host=host,
+        port=port,
         log_level="warning",
         server_header=False,
-        # The address of the proxy itself decides whether its word for the person is believed.
-        proxy_headers=False,
+        proxy_headers=proxy_headers,
+        timeout_graceful_shutdown=5,  # open pages hold WebSockets and long questions
     )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        raise OSError(f"{host}:{port} cannot be listened on; see the line above")
 
 
 class DatabaseWatch:
@@ -204,15 +241,6 @@ def _stop_database(home: Path, engine: Engine) -> None:
     stop_if_unused(home)
 
 
-def _check_port(port: int, option: str, host: str = "127.0.0.1") -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise OSError(f"port {port} is taken ({error.strerror}); choose another with {option}") from error
-
-
 def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] = lambda: None) -> None:
     """Run servers together: the end of one, an error of `watch`, or a signal, ends all of them.
 
@@ -222,11 +250,10 @@ def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] = lambda: 
     """
     environment = {**QUIET, **os.environ, "HUNTER_HOME": str(load_settings().home)}
     children = [subprocess.Popen(command, env=environment, start_new_session=True) for command in commands]
-    wanted = False
+    wanted: list[int] = []
 
-    def stop(*_: object) -> None:
-        nonlocal wanted
-        wanted = True
+    def stop(number: int, _: object) -> None:
+        wanted.append(number)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -237,7 +264,7 @@ def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] = lambda: 
     finally:
         for child in children:
             if child.poll() is None:
-                os.killpg(child.pid, signal.SIGINT)
+                os.killpg(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         for child in children:
             try:
@@ -245,6 +272,8 @@ def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] = lambda: 
             except subprocess.TimeoutExpired:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
+    if wanted and wanted[0] == signal.SIGINT:
+        raise KeyboardInterrupt
     if not wanted:
         err().print("a server ended by itself; its last lines above say why", style="bold red")
         raise typer.Exit(1)

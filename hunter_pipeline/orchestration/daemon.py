@@ -1,0 +1,44 @@
+"""Dagster's daemon as a call: schedules, sensors, queue and the watch over runs, until the process is told to end.
+
+Belongs here: instance and workspace as `dagster-daemon run` opens them, and the loop that watches its threads. Does
+not belong here: what is done about signals (`cli.readiness`). Dagster's own command ends with the same status however
+it was stopped, and waits for no database.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon.controller import HEARTBEAT_CHECK_INTERVAL, THREAD_CHECK_INTERVAL, daemon_controller_from_instance
+
+from hunter_pipeline.settings import Settings
+
+
+def run_daemon(settings: Settings, home: Path) -> None:
+    """Run every part of the daemon that the instance asks for; ends by an exception only.
+
+    :param home: Dagster's home, prepared.
+    :raises Exception: a part has died; the process is to be started again.
+    """
+    with (
+        dg.DagsterInstance.get() as instance,
+        daemon_controller_from_instance(
+            instance,
+            workspace_load_target=WorkspaceFileTarget([str(home / "workspace.yaml")]),
+            code_server_log_level="warning",
+            log_level=settings.log_level.lower(),
+            log_format="json" if settings.log_format == "json" else "colored",
+        ) as controller,
+    ):
+        refreshed = time.time()
+        asked = time.monotonic()
+        while True:
+            time.sleep(THREAD_CHECK_INTERVAL)
+            controller.check_daemon_threads()
+            refreshed = controller.check_workspace_freshness(refreshed)
+            if time.monotonic() - asked > HEARTBEAT_CHECK_INTERVAL:
+                controller.check_daemon_heartbeats()
+                asked = time.monotonic()
