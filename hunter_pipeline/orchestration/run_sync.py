@@ -5,13 +5,16 @@ outcome are shown. The run, its log and its counts are in the Dagster UI like an
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.api import execute_run
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.utils import make_new_run_id
 
 from hunter_pipeline.orchestration.build import build_defs
@@ -25,6 +28,12 @@ from hunter_pipeline.runs.sync_request import SYNC_JOB, SyncUnderWay, sync_tags
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline.store.engine import DatabaseUnavailable
+
+_PRINTS_HERE: Mapping[str, Any] = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
+"""What a shell's sync prints stays in the shell: to keep it, Dagster would start two more processes for each step, in
+the terminal's group, where Ctrl+C makes each of them print a stack trace."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,17 @@ class _Progress(logging.Handler):
             self._show(f"{meta.get('step_key')}: {meta['orig_message']}")
 
 
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    if event.event_type != dg.DagsterEventType.STEP_FAILURE:
+        return False
+    error = event.step_failure_data.error
+    while error is not None:
+        if error.cls_name == DagsterExecutionInterruptedError.__name__:
+            return True
+        error = error.cause
+    return False
+
+
 def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[[str], None]) -> SyncOutcome:
     """Run `referral_sync_job` over `window` in this process and wait for its end.
 
@@ -59,8 +79,8 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
     :param show: takes a line of progress.
     :raises SyncUnderWay: another one is queued or running.
     :raises DatabaseUnavailable: the database was lost on the way.
+    :raises KeyboardInterrupt: a person stopped it; the run is over, and the next sync goes on from what it wrote.
     """
-    prepare_dagster_home(settings)
 
     @dg.logger(config_schema={})
     def progress(_: dg.InitLoggerContext) -> logging.Logger:
@@ -68,7 +88,8 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
         logger.addHandler(_Progress(show))
         return logger
 
-    with dg.DagsterInstance.get() as instance:
+    home = prepare_dagster_home(settings)
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_PRINTS_HERE)) as instance:
         engine = open_database(settings)
         job = build_defs(settings, loggers={"progress": progress}).resolve_job_def(SYNC_JOB)
         config: dict[str, object] = {"loggers": {"progress": {}}}
@@ -94,6 +115,8 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
             drop_sign(run_id)
         error = None
         if not result.success:
+            if any(_interrupted(event) for event in result.all_events):
+                raise KeyboardInterrupt
             error = "; ".join(
                 failure_reason(event)
                 for event in result.all_events

@@ -16,7 +16,7 @@ from hunter_pipeline.store.embedded.users import embedded_status
 Start = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     with TemporaryDirectory(prefix="hunter-stop-", ignore_cleanup_errors=True) as folder:
         yield Path(folder) / "home"
@@ -98,9 +98,10 @@ def test_a_server_that_is_stopped_ends_in_order(
     nothing_is_left(server, home)
 
 
-def test_a_demo_that_is_stopped_says_so_in_one_line_and_goes_on_with_the_next(start: Start, home: Path):
+@pytest.mark.parametrize("words", ["Signing in", "partner_center_referrals_raw: "])
+def test_a_demo_that_is_stopped_says_so_in_one_line(start: Start, home: Path, words: str):
     demo = start("demo")
-    read_until(demo, "Signing in")
+    read_until(demo, words)
     os.killpg(demo.pid, signal.SIGINT)
     rest, _ = demo.communicate()
     assert demo.returncode == 130
