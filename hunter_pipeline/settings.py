@@ -7,6 +7,7 @@ used for. Settings are read from the environment and from a `.env` file in the w
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import re
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from cryptography.fernet import Fernet
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -378,14 +380,46 @@ def variable_name(field: str) -> str:
     return f"HUNTER_{field.upper()}"
 
 
+def example_file() -> Path:
+    """The list of all settings with comments: as it travels in the wheel, else as it stands in a checkout."""
+    installed = Path(__file__).parent / "settings.env"
+    return installed if installed.exists() else Path(__file__).parents[1] / ".env.example"
+
+
+def env_file() -> Path:
+    """The file that settings are read from, besides the environment."""
+    return Path(os.environ.get("HUNTER_ENV_FILE") or ".env")
+
+
+def unknown_names() -> dict[str, str | None]:
+    """HUNTER_ names in the environment and in the settings' file that are no setting, each with the nearest that is.
+
+    What Kubernetes sets for a service whose name begins with `hunter` is left out.
+    """
+    known = {variable_name(field) for field in Settings.model_fields}
+    known |= {"HUNTER_ENV_FILE", "HUNTER_PARTNER_CENTER_API_URL"}
+    given = {*os.environ, *(dotenv_values(env_file()) if env_file().is_file() else ())}
+    unknown = sorted(name for name in given if name.upper().startswith("HUNTER_") and name.upper() not in known)
+    return {
+        name: next(iter(difflib.get_close_matches(name.upper(), known, 1)), None)
+        for name in unknown
+        if not re.search(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP))?(_\w+)?$", name)
+    }
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read and check the settings from the environment and from `.env` (or the file in `HUNTER_ENV_FILE`).
 
     :param overrides: field values that stand above the environment.
     :raises SettingsError: a value is wrong; one line for each variable, with the fix.
     """
+    file = env_file()
+    if "HUNTER_ENV_FILE" in os.environ and (not file.exists() or file.is_dir()):
+        raise SettingsError(f"HUNTER_ENV_FILE: there is no file {file}; correct the path or unset the variable")
     try:
-        return Settings(_env_file=os.environ.get("HUNTER_ENV_FILE", ".env"), **overrides)  # type: ignore[arg-type]
+        return Settings(_env_file=file, **overrides)  # type: ignore[arg-type]
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is no UTF-8 text; save it as UTF-8") from None
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False, include_context=False):

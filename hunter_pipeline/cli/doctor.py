@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -18,10 +18,20 @@ from rich.text import Text
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.cli.console import err, out, print_json
+from hunter_pipeline.cli.examinations import (
+    Finding,
+    State,
+    look_at_lookups,
+    look_at_names,
+    look_at_ports,
+    look_at_role,
+    look_at_source,
+)
 from hunter_pipeline.errors import EXPECTED_ERRORS
 from hunter_pipeline.logs import configure_logging
 from hunter_pipeline.pipeline.sync_runs import last_success
 from hunter_pipeline.quality.claims import judge_recency, judge_sign_in, read_sign_in
+from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.scan.dns import DnsClient, DnsSettings
 from hunter_pipeline.scan.reply import LookupStatus
 from hunter_pipeline.services import (
@@ -39,26 +49,20 @@ from hunter_pipeline.store.engine import connect_or_explain, describe, make_engi
 if TYPE_CHECKING:
     from hunter_pipeline.orchestration.instance_state import InstanceState
 
-State = Literal["ok", "warning", "problem", "left out"]
-
 SCHEDULE = "referral_sync_schedule"
+
+LATER = (
+    "tables", "sign-in", "API", "role", "Dagster's tables", "daemon", "schedule", "source", "look-ups", "last sync",
+)  # fmt: skip
+"""The checks that need the database."""
+
+STEPS = ("hunter init", "hunter db upgrade", "hunter login", "hunter sync", "hunter dev")
+"""What can come next, in the order in which it is done."""
 
 PROBE = ("example.com", "NS")
 """What every DNS server is asked; any answer will do, also that there is no such name."""
 
 MARKS = {"ok": "[green]ok[/green]", "warning": "[yellow]![/yellow]", "problem": "[red]x[/red]", "left out": "-"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    :param detail: what is the case and, unless it is `ok`, what to do.
-    """
-
-    check: str
-    state: State
-    detail: str
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +73,8 @@ def register(app: typer.Typer) -> None:
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON")] = False) -> None:
     """Check settings, database, sign-in, API, DNS, daemon and schedule, and say what to do.
 
-    Exit status 1 when something keeps a sync from working. Warnings, such as the feature flag being off, do not.
+    Exit status 1 when something keeps a sync from working. Warnings, such as the feature flag being off or a daemon
+    that does not run, do not. The last line names the command that comes next.
     """
     findings = []
     with err().status("checking") as status:
@@ -83,6 +88,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
         for finding in findings:
             table.add_row(MARKS[finding.state], finding.check, Text(finding.detail))
         out().print(table)
+        following = [finding.next for finding in findings if finding.next is not None]
+        if following:
+            out().print(f"\nnext: {min(following, key=STEPS.index)}", style="bold", markup=False, soft_wrap=True)
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
 
@@ -96,13 +104,14 @@ def examine(now: datetime) -> Iterator[Finding]:
         return
     configure_logging(settings)
     yield _settings(settings)
+    yield look_at_names()
     yield _guarded("scoring rules", lambda: _rules(settings))
     yield _guarded("DNS", lambda: _dns(settings))
+    yield _guarded("ports", lambda: look_at_ports(settings))
     database = _guarded("database", lambda: _database(settings))
     yield database
     if database.state == "problem":
-        for check in ("tables", "sign-in", "API", "Dagster's tables", "daemon", "schedule", "last sync"):
-            yield Finding(check, "left out", "needs the database")
+        yield from _left_out("needs the database", *LATER)
         return
     tables = _guarded("tables", lambda: _tables(settings))
     yield tables
@@ -111,6 +120,8 @@ def examine(now: datetime) -> Iterator[Finding]:
         yield from _partner_center(settings, engine, now, tables.state == "ok")
         yield from _dagster(settings)
         if tables.state == "ok":
+            yield _guarded("source", lambda: look_at_source(settings, engine))
+            yield _guarded("look-ups", lambda: look_at_lookups(engine, now))
             yield _guarded("last sync", lambda: _recency(settings, engine, now))
     finally:
         engine.dispose()
@@ -128,7 +139,7 @@ def _settings(settings: Settings) -> Finding:
     try:
         check_connection_settings(settings)
     except SettingsError as error:
-        return Finding("settings", "problem", str(error))
+        return Finding("settings", "problem", str(error), next="hunter init")
     if not settings.partner_center_enabled:
         return Finding(
             "settings", "warning", "nothing is synced: set HUNTER_PARTNER_CENTER_ENABLED=true to switch it on"
@@ -185,9 +196,14 @@ def _tables(settings: Settings) -> Finding:
     if not state.known:
         return Finding("tables", "problem", str(migrate.SchemaNewer(state)))
     if settings.database_url is None:
-        return Finding("tables", "warning", "not made yet or older: the next command makes them, such as `hunter sync`")
+        return Finding(
+            "tables", "warning", "not made yet or older: the next command makes them, such as `hunter login`"
+        )
     return Finding(
-        "tables", "problem", f"at revision {state.current or 'none'}, {state.head} is needed: run `hunter db upgrade`"
+        "tables",
+        "problem",
+        f"at revision {state.current or 'none'}, {state.head} is needed: run `hunter db upgrade`",
+        next="hunter db upgrade",
     )
 
 
@@ -195,19 +211,25 @@ def _partner_center(settings: Settings, engine: Engine, now: datetime, tables: b
     try:
         check_connection_settings(settings)
     except SettingsError:
-        for check in ("sign-in", "API"):
-            yield Finding(check, "left out", "needs the settings")
+        yield from _left_out("needs the settings", "sign-in", "API", "role")
         return
     if not tables and settings.partner_center_token_cache_path is None:
-        for check in ("sign-in", "API"):
-            yield Finding(check, "left out", "needs the tables")
+        if settings.database_url is None:
+            nobody = "nobody has signed in yet: run `hunter login`"
+            yield Finding("sign-in", "problem", nobody, next="hunter login")
+            yield from _left_out("needs the sign-in", "API", "role")
+        else:
+            yield from _left_out("needs the tables", "sign-in", "API", "role")
         return
 
     def sign_in() -> Finding:
-        verdict = judge_sign_in(read_sign_in(make_sign_in(settings, engine)), now)
+        facts = read_sign_in(make_sign_in(settings, engine), renew=True)
+        verdict = judge_sign_in(facts, now)
+        if verdict.holds:
+            return Finding("sign-in", "ok", verdict.summary)
         # One that is good and ends soon is a matter of days.
-        lasting = verdict.holds or "days_left" in verdict.counts
-        return Finding("sign-in", "ok" if verdict.holds else "warning" if lasting else "problem", verdict.summary)
+        state: State = "warning" if "days_left" in verdict.counts else "problem"
+        return Finding("sign-in", state, verdict.summary, next="hunter login" if _asks_for_login(verdict) else None)
 
     def api() -> Finding:
         pages = make_client(settings, make_sign_in(settings, engine)).iter_pages(None)
@@ -220,9 +242,22 @@ def _partner_center(settings: Settings, engine: Engine, now: datetime, tables: b
     found = _guarded("sign-in", sign_in)
     yield found
     if found.state == "problem":
-        yield Finding("API", "left out", "needs the sign-in")
+        yield from _left_out("needs the sign-in", "API", "role")
+        return
+    yield _guarded("API", api)
+    if tables:
+        yield _guarded("role", lambda: look_at_role(settings, engine))
     else:
-        yield _guarded("API", api)
+        yield from _left_out("needs the tables", "role")
+
+
+def _asks_for_login(verdict: Verdict) -> bool:
+    return "`hunter login`" in verdict.summary
+
+
+def _left_out(why: str, *checks: str) -> Iterator[Finding]:
+    for check in checks:
+        yield Finding(check, "left out", why)
 
 
 def _dagster(settings: Settings) -> Iterator[Finding]:
@@ -234,8 +269,7 @@ def _dagster(settings: Settings) -> Iterator[Finding]:
     state = tables_state(url)
     yield Finding("Dagster's tables", "ok" if state == "complete" else "warning", describe_tables(url, state))
     if state != "complete":
-        for check in ("daemon", "schedule"):
-            yield Finding(check, "left out", "needs Dagster's tables")
+        yield from _left_out("needs Dagster's tables", "daemon", "schedule")
         return
     instance = read_instance(settings, SCHEDULE)
     yield _daemon(instance)
@@ -247,8 +281,8 @@ def _daemon(instance: InstanceState) -> Finding:
         return Finding("daemon", "ok", "all of its parts show a heartbeat")
     everything = len(instance.silent_parts) == instance.daemon_parts
     which = "no heartbeat" if everything else f"no heartbeat of {', '.join(instance.silent_parts)}"
-    fix = "schedules and sensors do not run; start `hunter dev`, or `dagster-daemon run` as deployed"
-    return Finding("daemon", "problem", f"{which}: {fix}")
+    fix = "schedules and sensors do not run; start `hunter dev`, or `hunter daemon` as a service"
+    return Finding("daemon", "warning", f"{which}: {fix}", next="hunter dev")
 
 
 def _schedule(instance: InstanceState) -> Finding:
@@ -274,4 +308,5 @@ def _recency(settings: Settings, engine: Engine, now: datetime) -> Finding:
         reached = last_success(connection)
     interval = timedelta(seconds=settings.partner_center_sync_interval)
     verdict = judge_recency(reached, now, interval, enabled=settings.partner_center_enabled)
-    return Finding("last sync", "ok" if verdict.holds else "warning", verdict.summary)
+    never = reached is None and settings.partner_center_enabled
+    return Finding("last sync", "ok" if verdict.holds else "warning", verdict.summary, "hunter sync" if never else None)

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from hunter_pipeline.cli.teaching import teach
 
-EPILOG = "Settings are HUNTER_ variables, read from the environment and from .env; .env.example lists them all."
+EPILOG = "Settings are HUNTER_ variables, read from the environment and from .env; hunter settings lists them all."
 
 INTERRUPTED = 130
 """What typer makes of Ctrl+C."""
@@ -34,6 +34,7 @@ COMMANDS = {
     ),
     "ui": ("servers", "Serve the Dagster UI behind Hunter's guard until stopped."),
     "web": ("servers", "Serve the lead list and its API until stopped."),
+    "init": ("setting_up", "Set up a real account: write .env, make the database, sign in, and check everything."),
     "login": (
         "sign_in",
         "Sign in to Partner Center once, with a code on any device; everything later runs without asking.",
@@ -66,6 +67,7 @@ COMMANDS = {
         "Look domains up and print signals, mailbox provider with its evidence, and the status of every look-up.",
     ),
     "doctor": ("doctor", "Check settings, database, sign-in, API, DNS, daemon and schedule, and say what to do."),
+    "settings": ("setting_up", "Print every setting with its comment and default, as a start for your own .env."),
     "rules": ("scoring", "Check and try scoring rules before they go live."),
     "db": ("database", "Look at and change the revision of Hunter's tables."),
 }
@@ -101,7 +103,7 @@ app = typer.Typer(
     cls=LazyCommands,
     name="hunter",
     help="Turn Microsoft Partner Center referrals into scored, explained sales leads.\n\n"
-    "First look: hunter demo. Real account: hunter login, then hunter sync. Every ten minutes: hunter dev.",
+    "First look: hunter demo. Real account: hunter init, then hunter sync. Every ten minutes: hunter dev.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,

@@ -6,7 +6,9 @@ what is stored (`readers.explanation`, `readers.rules_preview`).
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,6 +109,25 @@ def check(
     else:
         rows = len(rules.signals) + len(rules.hard_fail) + len(rules.segments) + len(rules.commercial_segments)
         out().print(f"{name}: no fault in {rows} rules (version {rules.hash[:12]})", markup=False)
+
+
+@group.command()
+def export(
+    file: Annotated[Path | None, typer.Argument(help="File to write; by default standard output")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there")] = False,
+) -> None:
+    """Write the rules that Hunter ships, with their comments, as a start for your own.
+
+    Change the copy, try it with hunter rules preview, and name it in HUNTER_SCORING_RULES.
+    """
+    text = (resources.files("hunter_pipeline.scoring") / "rules.yaml").read_text("utf-8")
+    if file is None:
+        sys.stdout.write(text)
+        return
+    if file.exists() and not force:
+        raise typer.BadParameter(f"{file} is there already; name another file or add --force", param_hint="FILE")
+    file.write_text(text, "utf-8")
+    err().print(f"written to {file}; put HUNTER_SCORING_RULES={file} into .env to use it", markup=False, soft_wrap=True)
 
 
 @group.command()

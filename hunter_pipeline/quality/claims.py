@@ -187,10 +187,13 @@ class SignInFacts:
     unreachable: bool = False
 
 
-def read_sign_in(sign_in: SignIn) -> SignInFacts:
-    """Get an access token as a sync does (from the cache, else by a silent renewal) and say how that went."""
+def read_sign_in(sign_in: SignIn, *, renew: bool = False) -> SignInFacts:
+    """Get an access token as a sync does (from the cache, else by a silent renewal) and say how that went.
+
+    :param renew: ask for a new one in any case: one that is still good tells nothing of a sign-in that was revoked.
+    """
     try:
-        sign_in.acquire()
+        sign_in.acquire(force_refresh=renew)
         account = sign_in.status().account
     except PartnerCenterError as error:
         return SignInFacts(problem=str(error), unreachable=isinstance(error, NetworkError))

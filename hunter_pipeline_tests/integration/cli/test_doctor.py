@@ -1,7 +1,10 @@
 """`hunter doctor`: each thing that keeps a sync from working is named with its fix, and ends with status 1."""
 
+import contextlib
 import os
 import shutil
+import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +22,14 @@ from dagster._daemon.types import DaemonHeartbeat
 from sqlalchemy import Engine, create_engine
 
 from hunter_pipeline.cli.doctor import SCHEDULE, Finding, examine
+from hunter_pipeline.sandbox.identity import USERNAME
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
+from hunter_pipeline.store.embedded.users import release_embedded
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
+from hunter_pipeline_tests.pipeline_runs import Pipeline
+from hunter_pipeline_tests.sandbox_fixtures import flat
 
 NOW = datetime.now(UTC)
 
@@ -40,7 +47,15 @@ def world(
     folder.mkdir()
     shutil.copy(Path(__file__).parents[3] / "dagster.yaml", folder)
     monkeypatch.setenv("DAGSTER_HOME", str(folder))
+    monkeypatch.setenv("HUNTER_WEB_PORT", str(free_port()))
+    monkeypatch.setenv("HUNTER_DAGSTER_URL", f"http://127.0.0.1:{free_port()}")
     return sandbox
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -89,9 +104,11 @@ def test_a_machine_that_is_ready_has_no_problem(
     ended = CommandLine(monkeypatch, capsys)("doctor", "--json")
     assert ended.status == 0
     found = {finding["check"]: finding["state"] for finding in ended.json()}
-    assert found == dict.fromkeys(
-        ("settings", "scoring rules", "DNS", "database", "tables", "sign-in", "API", "Dagster's tables", "daemon"), "ok"
-    ) | {"schedule": "warning", "last sync": "warning"}
+    assert found.pop("schedule") == found.pop("last sync") == "warning"
+    assert set(found) > {"settings", "names", "DNS", "ports", "database", "tables", "sign-in", "API", "role", "daemon"}
+    assert set(found.values()) == {"ok"}
+    ended = CommandLine(monkeypatch, capsys)("doctor")
+    assert ended.out.splitlines()[-1] == "next: hunter sync"
 
 
 def test_a_problem_ends_with_status_one_and_a_line_that_says_what_to_do(
@@ -178,6 +195,11 @@ def test_dns_servers_that_do_not_answer_are_named(world: Sandbox, monkeypatch: p
     assert states()["DNS"] == "problem"
 
 
+def test_a_daemon_that_does_not_run_is_a_warning(signed_in: Sandbox, instance: dg.DagsterInstance):
+    assert states()["daemon"] == "warning"
+    assert "problem" not in states().values()
+
+
 def test_a_part_of_the_daemon_that_is_silent_is_named(world: Sandbox, instance: dg.DagsterInstance):
     assert findings()["daemon"].detail.startswith("no heartbeat: ")
     beat(instance, without="SCHEDULER")
@@ -202,3 +224,86 @@ def test_no_finding_holds_a_secret(signed_in: Sandbox, monkeypatch: pytest.Monke
     text = " ".join(finding.detail for finding in findings().values())
     assert "the-password" not in text
     assert os.environ["HUNTER_PARTNER_CENTER_CLIENT_ID"] not in text
+
+
+def test_a_sign_in_that_was_revoked_is_not_ok_while_its_last_token_still_works(signed_in: Sandbox):
+    signed_in.identity.revoke()
+    found = findings()["sign-in"]
+    assert (found.state, found.next) == ("problem", "hunter login")
+
+
+def test_a_new_home_is_told_to_sign_in(world: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("HUNTER_DATABASE_URL")
+    monkeypatch.delenv("HUNTER_DAGSTER_DATABASE_URL")
+    monkeypatch.setenv("HUNTER_HOME", str(tmp_path / "new"))
+    found = findings()
+    release_embedded(tmp_path / "new")
+    assert {finding.check for finding in found.values() if finding.state == "problem"} == {"sign-in"}
+    assert [finding.next for finding in found.values() if finding.next] == ["hunter login"]
+
+
+def test_names_that_are_no_settings_are_listed_with_the_nearest(world: Sandbox, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HUNTER_PARTNER_CENTRE_ENABLED", "true")
+    monkeypatch.setenv("HUNTER_WEB_SERVICE_PORT", "80")  # Kubernetes' own
+    Path("other.env").write_text("HUNTER_DNS_SERVER=10.0.0.53\n", "utf-8")
+    monkeypatch.setenv("HUNTER_ENV_FILE", "other.env")
+    names = findings()["names"]
+    assert names.state == "warning"
+    assert "HUNTER_PARTNER_CENTRE_ENABLED is no setting, HUNTER_PARTNER_CENTER_ENABLED is" in names.detail
+    assert "HUNTER_DNS_SERVER is no setting, HUNTER_DNS_SERVERS is" in names.detail
+    assert "SERVICE_PORT" not in names.detail
+
+
+def test_a_port_that_another_program_has_is_named(world: Sandbox, monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    other.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        port = other.getsockname()[1]
+        monkeypatch.setenv("HUNTER_WEB_PORT", str(port))
+        ports = findings()["ports"]
+    assert (ports.state, f"lead list {port} is taken" in ports.detail) == ("warning", True)
+
+
+def test_a_name_server_that_does_not_recurse_is_named(world: Sandbox, monkeypatch: pytest.MonkeyPatch):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    question, sender = server.recvfrom(512)
+                    # A reply, recursion desired and not available, REFUSED.
+                    server.sendto(question[:2] + b"\x81\x05" + question[4:], sender)
+
+        threading.Thread(target=refuse, daemon=True).start()
+        monkeypatch.setenv("HUNTER_DNS_SERVERS", f"127.0.0.1:{server.getsockname()[1]}")
+        dns = findings()["DNS"]
+    assert (dns.state, "does not resolve for others" in dns.detail) == ("problem", True)
+
+
+def test_a_database_of_another_partner_center_is_a_problem(signed_in: Sandbox, engine: Engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO sync_runs (run_id, source, status, forced, window_end, covers_to_now, started_at)"
+            " VALUES ('r', 'api.partner.microsoft.com', 'success', false, now(), true, now())"
+        )
+    source = findings()["source"]
+    assert (source.state, "HUNTER_HOME" in source.detail) == ("problem", True)
+
+
+def test_an_account_that_sees_only_referrals_which_name_it_is_told(
+    world: Sandbox, signed_in: Sandbox, empty: Sandbox, pipeline: Pipeline
+):
+    referrals = signed_in.partner_center.referrals
+    referrals.extend(flat(f"OWN-{number}", team=[{"email": USERNAME}]) for number in range(5))
+    pipeline.sync()
+    assert "Referrals Admin" in findings()["role"].detail
+    referrals.append(flat("OTHER", team=[{"email": "somebody.else@sandbox-partner.example"}]))
+    pipeline.sync()
+    assert states()["role"] == "ok"

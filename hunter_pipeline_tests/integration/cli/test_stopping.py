@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,9 +68,15 @@ def read_until(process: subprocess.Popen[str], words: str) -> None:
     pytest.fail(f"{words!r} never came: {''.join(said)}")
 
 
+def states_of(session: int) -> list[str]:
+    listed = subprocess.run(["ps", "-o", "stat=", "-s", str(session)], capture_output=True, text=True, check=False)
+    return listed.stdout.split()
+
+
 def nothing_is_left(process: subprocess.Popen[str], home: Path) -> None:
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    # Helpers end by themselves a moment after the server that started them; dead ones may wait to be collected.
+    while any(not state.startswith("Z") for state in states_of(process.pid)):
+        time.sleep(0.1)
     assert not embedded_status(home).running
 
 
