@@ -1,7 +1,7 @@
 """`hunter init` and `hunter settings`: from nothing to a signed-in machine, also where there is no clone.
 
-Belongs here: what is asked, and the file that is written. Does not belong here: what the settings are (`settings`, whose
-list this file copies), the sign-in (`sign_in`), whether all is well (`doctor`).
+Belongs here: what is asked, and the file that is written. Does not belong here: what the settings are (`settings`,
+whose list this file copies), the sign-in (`sign_in`), whether all is well (`doctor`).
 """
 
 from __future__ import annotations
