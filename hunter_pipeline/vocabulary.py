@@ -1,4 +1,4 @@
-"""Closed lists of words that several layers speak: types of referrals, and stages.
+"""Closed lists of words that several layers speak: types of referrals, providers, and stages.
 
 Belongs here: the words and how a person reads them, each list once. Does not belong here: what decides which word
 holds, and words that one package alone uses (scoring's segments and categories are in its rules).
@@ -36,6 +36,21 @@ def badge(referral_type: str | None) -> str:
     """What the Referral column shows; `-` when the type cannot be told."""
     found = BADGES.get(referral_type or "")
     return found.text if found else "-"
+
+
+PROVIDER_LABELS = {"Local": "Own server"}
+"""Mailbox providers whose name in the data is not how people say it; programs are given the name."""
+
+
+def provider_label(provider: str) -> str:
+    """How a person reads a mailbox provider."""
+    return PROVIDER_LABELS.get(provider, provider)
+
+
+def provider_named(label: str) -> str:
+    """The name in the data of what a person calls a provider, by label or by name."""
+    names = {shown.casefold(): name for name, shown in PROVIDER_LABELS.items()}
+    return names.get(label.strip().casefold(), label)
 
 
 STAGES = {

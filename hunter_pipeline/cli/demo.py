@@ -81,8 +81,9 @@ def sandbox(
 ) -> None:
     """Serve a local Partner Center with sample referrals until stopped, and print the settings that point at it.
 
-    Put the printed lines into a shell or a .env file, and every other command works on the samples:
-    hunter login, hunter sync, hunter leads, hunter dev.
+    Put the printed lines into another shell, and every other command works on the samples there: hunter login,
+    hunter sync, hunter leads, hunter dev. In a .env file they work but for REQUESTS_CA_BUNDLE, which is no setting of
+    Hunter's: the sandbox's certificate is trusted only where that variable stands in the environment.
     """
     settings = ready()
     world = _make_sandbox(settings.home / "sandbox", port, dns_port)

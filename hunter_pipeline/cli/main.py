@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -106,15 +107,24 @@ app = typer.Typer(
     "First look: hunter demo. Real account: hunter init, then hunter sync. Every ten minutes: hunter dev.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,  # they may hold tokens and personal data
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"hunter {version('hunter-pipeline')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def hunter() -> None:
+def hunter(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """Every command stands by itself."""
 
 

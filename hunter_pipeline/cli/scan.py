@@ -32,6 +32,7 @@ from hunter_pipeline.scan.reply import Reply
 from hunter_pipeline.scan.scan import DomainScan, Signals
 from hunter_pipeline.scan.scan import scan as scan_now
 from hunter_pipeline.services import make_dns_settings
+from hunter_pipeline.vocabulary import provider_label
 
 BATCH = 500
 """Domains that are looked up before their results are printed: memory stays flat however long the list is."""
@@ -144,7 +145,7 @@ def print_scan(result: DomainScan, given: list[str], *, explained: bool = False)
     console.print(
         Text.assemble(
             (result.domain, "bold"),
-            f"  {signals.provider} ({signals.confidence} confidence)  ",
+            f"  {provider_label(signals.provider)} ({signals.confidence} confidence)  ",
             ("all look-ups succeeded", "green")
             if signals.status == "complete"
             else (f"could not be determined: {', '.join(signals.undetermined)}", "bold yellow"),

@@ -31,6 +31,7 @@ from hunter_pipeline.scoring.score import Score
 from hunter_pipeline.services import make_rules
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
+from hunter_pipeline.vocabulary import provider_label
 
 group = typer.Typer(
     name="rules",
@@ -266,7 +267,7 @@ def _fact_rows(explanation: Explanation) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     if facts.get("has_signals"):
         policy = facts.get("dmarc_policy")
-        rows.append(("Provider (by DNS)", facts["provider"]))
+        rows.append(("Provider (by DNS)", provider_label(facts["provider"])))
         for each in WORD_FACTS:
             more = f", policy {policy}" if each.name == "dmarc" and policy else ""
             rows.append((each.fact.title, _fact(each.name, facts.get(each.name) or "unknown", explanation) + more))

@@ -25,7 +25,7 @@ from hunter_pipeline.readers.lead_columns import COLUMNS, PRINTED_FROM, Lead
 from hunter_pipeline.readers.lead_list import LeadFilter, choice, count_leads, iter_leads
 from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
 from hunter_pipeline.store.database import open_database
-from hunter_pipeline.vocabulary import badge
+from hunter_pipeline.vocabulary import badge, provider_label, provider_named
 
 SEGMENT_STYLES = {"Existing": "cyan", "Migration": "bold green", "Cold": "blue", "Skip": "dim"}
 
@@ -62,7 +62,7 @@ def leads(
     chosen = LeadFilter(
         referral_type=_one_of("referral_type", referral, "--referral"),
         segment=_one_of("segment", segment, "--segment"),
-        provider=_one_of("provider", provider, "--provider"),
+        provider=_one_of("provider", provider and provider_named(provider), "--provider"),
         category=_one_of("category", category, "--category"),
         min_score=min_score,
         text=search,
@@ -169,6 +169,8 @@ def _cell(lead: Lead, column: Declared) -> Text:
         return Text("no signals yet" if column.name == "reason" else "-")
     if isinstance(value, datetime):
         return Text(f"{value.astimezone(UTC):%Y-%m-%d}")
+    if column.kind == "provider":
+        return Text(provider_label(value))
     return Text(f"{value:,}" if isinstance(value, Decimal) else str(value))
 
 

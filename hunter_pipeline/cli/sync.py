@@ -17,9 +17,9 @@ from hunter_pipeline.pipeline.fetch_preview import Preview, preview_fetch
 from hunter_pipeline.pipeline.sync_runs import (
     FIRST_DAY,
     Window,
+    asked_window,
     check_pause,
     last_success,
-    next_window,
     read_sync,
     skip_reasons,
 )
@@ -39,7 +39,9 @@ def sync(
         typer.Option(metavar="YYYY-MM-DD", help="First day (UTC); by default that of the last success"),
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Last day (UTC); by default today")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Process again what is fetched, changed or not")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Process again what is fetched, changed or not; without days, everything")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be new or changed and for which days, and write nothing")
     ] = False,
@@ -57,7 +59,7 @@ def sync(
     check_enabled(settings)
     check_connection_settings(settings)
     engine = open_database(settings)
-    window = _window(engine, since, until)
+    window = _window(engine, since, until, force=force)
     with engine.connect() as connection:
         check_pause(connection, datetime.now(UTC))
     if dry_run:
@@ -65,7 +67,8 @@ def sync(
         return
     books = sync_now(settings, engine, window, force=force)
     if as_json:
-        print_json(dict(books))
+        # Named as in the API.
+        print_json({"total" if name == "fetched" else name: value for name, value in books.items()})
     else:
         show_books(engine, books)
 
@@ -153,7 +156,7 @@ def show_books(engine: Engine, books: RowMapping) -> None:
     out().print(table)
 
 
-def _window(engine: Engine, since: str | None, until: str | None) -> Window:
+def _window(engine: Engine, since: str | None, until: str | None, *, force: bool) -> Window:
     today = datetime.now(UTC).date()
     end = _day(until, "--until") if until else today
     if end > today:
@@ -164,7 +167,7 @@ def _window(engine: Engine, since: str | None, until: str | None) -> Window:
         start = FIRST_DAY
     else:
         with engine.connect() as connection:
-            start = next_window(last_success(connection), today).start
+            start = asked_window(last_success(connection), today, force=force).start
     if start > end:
         raise typer.BadParameter(f"{start} is after {end}; give an earlier day", param_hint="--since")
     return Window(start, end)

@@ -71,6 +71,15 @@ def next_window(last_success: datetime | None, today: date) -> Window:
     return Window(min(max((last_success - OVERLAP).date(), FIRST_DAY), today), today)
 
 
+def asked_window(last_success: datetime | None, today: date, *, force: bool) -> Window:
+    """The window of a sync for which no days were named, wherever it is asked for.
+
+    :param last_success: when the newest sync that caught up began.
+    :param force: process again what is fetched; then everything is, however old.
+    """
+    return Window(FIRST_DAY, today) if force else next_window(last_success, today)
+
+
 def last_success(connection: Connection) -> datetime | None:
     """When the newest sync that fetched everything up to its present began; None when there was none."""
     found: datetime | None = connection.execute(

@@ -26,6 +26,7 @@ Kind = Literal[
     "expiry",
     "category",
     "segment",
+    "provider",
     "referral_type",
     "flag",
 ]

@@ -66,7 +66,7 @@ class Lead:
     ]
     segment: Annotated[str | None, Column("Segment", "s.segment", kind="segment")]
     reason: Annotated[str | None, Column("Reason", "s.reason", "Why, in one sentence")]
-    provider: Annotated[str | None, Column("Provider", "c.provider", "Mailbox provider")]
+    provider: Annotated[str | None, Column("Provider", "c.provider", "Mailbox provider", kind="provider")]
     priority_score: Annotated[int | None, Column("Priority", "s.priority_score", "1 (best) to 7", kind="number")]
     technical_heat: Annotated[str | None, Column("Technical heat", "s.technical_heat")]
     commercial_segment: Annotated[str | None, Column("Commercial segment", "s.commercial_segment")]

@@ -14,7 +14,7 @@ import jinja2
 from fastapi import Request, Response
 from starlette.templating import Jinja2Templates
 
-from hunter_pipeline.vocabulary import BADGES, STAGES
+from hunter_pipeline.vocabulary import BADGES, STAGES, provider_label
 from hunter_pipeline.web import wording
 from hunter_pipeline.web.services import Services
 
@@ -27,6 +27,7 @@ _environment = jinja2.Environment(
 )
 _environment.globals.update(
     badges=BADGES,
+    provider_label=provider_label,
     moment=wording.moment,
     distance=wording.distance,
     expiry=wording.expiry,

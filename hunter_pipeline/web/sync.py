@@ -13,7 +13,7 @@ from typing import Literal
 
 from sqlalchemy import Engine, text
 
-from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, check_pause, last_success, next_window, read_sync
+from hunter_pipeline.pipeline.sync_runs import asked_window, check_pause, last_success, read_sync
 from hunter_pipeline.runs.sync_request import SyncUnderWay, queued_sync_tags
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterUnavailable
 
@@ -62,7 +62,7 @@ def start_sync(
         if active is not None:
             raise SyncUnderWay(active)
         check_pause(connection, now)
-        window = Window(FIRST_DAY, now.date()) if force else next_window(last_success(connection), now.date())
+        window = asked_window(last_success(connection), now.date(), force=force)
         run_id = dagster.launch_sync({**queued_sync_tags(window, now, force=force), "hunter/trigger": trigger})
         run = dagster.sync_run(run_id)
         if run is not None and run.status == "CANCELED":

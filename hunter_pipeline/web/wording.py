@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from hunter_pipeline.readers.lead_columns import Deal
+from hunter_pipeline.vocabulary import provider_label
 
 _STATES = {
     "present": "present",
@@ -101,7 +102,7 @@ def signal_rows(signals: Mapping[str, Any]) -> list[Signal]:
         texts += [text for text in warnings if text.lower().startswith(key)]
         return Signal(name, state, tuple(texts), key in undetermined)
 
-    provider = str(signals.get("provider") or "Unknown")
+    provider = provider_label(str(signals.get("provider") or "Unknown"))
     if signals.get("gateway"):
         provider += f", behind {signals['gateway']}"
     if signals.get("confidence"):

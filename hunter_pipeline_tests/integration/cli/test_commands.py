@@ -95,7 +95,7 @@ def test_login_sync_leads_lineage_logout(hunter: Hunter):
     done = hunter("sync", "--json")
     assert done.returncode == 0, done.stderr
     books = json.loads(done.stdout)
-    assert books["fetched"] == books["succeeded"] + books["skipped"] + books["failed"] == 59
+    assert books["total"] == books["succeeded"] + books["skipped"] + books["failed"] == 59
     rows = hunter("leads", "--format", "csv").stdout.splitlines()
     assert rows[0].startswith("\ufeffdomain,company_name,")
     assert len(rows) == 34
@@ -125,7 +125,7 @@ def test_a_day_range_is_a_backfill(hunter: Hunter):
     done = hunter("sync", "--since", "2026-10-01", "--until", "2026-10-31", "--json")
     assert done.returncode == 0, done.stderr
     books = json.loads(done.stdout)
-    assert 0 < books["fetched"] < 59
+    assert 0 < books["total"] < 59
     assert books["covers_to_now"] is False
 
 
