@@ -62,6 +62,7 @@ def init(
     if target.exists() and not yes:
         _need_terminal("--yes")
         typer.confirm(f"{target} is there already. Write a new one (the old one is kept)?", abort=True, err=True)
+    os.environ["HUNTER_ENV_FILE"] = os.devnull  # the file that is to be written may be missing or wrong
     given = {CLIENT: client_id, TENANT: tenant_id, DATABASE: database_url}
     if yes:
         given[DATABASE] = database_url or ""

@@ -301,9 +301,10 @@ def test_an_account_that_sees_only_referrals_which_name_it_is_told(
     world: Sandbox, signed_in: Sandbox, empty: Sandbox, pipeline: Pipeline
 ):
     referrals = signed_in.partner_center.referrals
-    referrals.extend(flat(f"OWN-{number}", team=[{"email": USERNAME}]) for number in range(5))
+    for number in range(5):
+        referrals.add(flat(f"OWN-{number}", team=[{"email": USERNAME}]))
     pipeline.sync()
     assert "Referrals Admin" in findings()["role"].detail
-    referrals.append(flat("OTHER", team=[{"email": "somebody.else@sandbox-partner.example"}]))
+    referrals.add(flat("OTHER", team=[{"email": "somebody.else@sandbox-partner.example"}]))
     pipeline.sync()
     assert states()["role"] == "ok"
