@@ -10,7 +10,7 @@ MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); 
 TESTS ?= hunter_pipeline_tests
 SEED ?= $(shell date +%s)
 
-.PHONY: help demo dev test test-days check lint format bench browser lock clean
+.PHONY: help demo dev test test-days check lint format bench browser release lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -49,6 +49,13 @@ browser: ## Install a Chromium for the page tests where there is none
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || $(BIN)/playwright install chromium
+
+release: $(INSTALLED) ## Build wheel and source archive, and try the wheel in an empty environment
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	rm -rf build/empty && $(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock dist/*.whl
+	cd build && empty/bin/hunter --version && empty/bin/hunter settings >/dev/null && empty/bin/hunter rules check
 
 lock: $(INSTALLED) ## Choose the newest versions that fit and write requirements.lock
 	$(BIN)/python -m pip install --quiet uv

@@ -35,7 +35,7 @@ SETTINGS = [
     ("sync", {"HUNTER_PARTNER_CENTER_SYNC_INTERVAL": "7 minutes"}, 1, "HUNTER_PARTNER_CENTER_SYNC_INTERVAL: "),
     ("sync", {"HUNTER_PARTNER_CENTER_SYNC_INTERVAL": "420"}, 1, "use 300, 600"),
     ("sync", {"HUNTER_PARTNER_CENTER_COSELL_BONUS": "150"}, 1, "HUNTER_PARTNER_CENTER_COSELL_BONUS: "),
-    ("sync", {}, 1, "run `hunter login`"),
+    ("sync", {}, 1, "hunter login"),
     ("leads", {"HUNTER_ENVIRONMENT": "prod"}, 1, "'production' or 'development'"),
     ("leads", {"HUNTER_DNS_SERVERS": "dns.google"}, 1, "10.0.0.53:53"),
     ("leads", {"HUNTER_LOG_LEVEL": "LOUD"}, 1, "HUNTER_LOG_LEVEL: "),
