@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hunter_pipeline.partner_center.changes import ChangeRefused
 from hunter_pipeline.partner_center.errors import PartnerCenterError
+from hunter_pipeline.pipeline.erasures import ErasuresUnreadable
 from hunter_pipeline.pipeline.sync_runs import SourceMismatch, SyncPaused
 from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.scoring.rules import RulesError
@@ -26,6 +27,7 @@ EXPECTED_ERRORS = (
     SchemaError,
     DatabaseUnavailable,
     SourceMismatch,
+    ErasuresUnreadable,
     SyncPaused,
     SyncUnderWay,
     TimeoutError,

@@ -14,10 +14,11 @@ from uuid import uuid4
 
 import requests
 import structlog
+from cryptography.fernet import MultiFernet
 from sqlalchemy import Engine
 
 from hunter_pipeline.actions.act import Acting
-from hunter_pipeline.actions.take_in import RUN_PREFIX, kept_version, take_in
+from hunter_pipeline.actions.take_in import RUN_PREFIX, Stage, kept_version, take_in
 from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.partner_center.pages import RawItem
@@ -88,9 +89,17 @@ def make_sign_in(settings: Settings, engine: Engine) -> SignIn:
         settings.authority_url,
         settings.partner_center_scope.split(),
         settings.instance_discovery,
-        TokenCache(store, load_keys(settings.token_cache_keys, settings.home)),
+        TokenCache(store, make_keys(settings)),
         timeout=settings.partner_center_timeout,
     )
+
+
+def make_keys(settings: Settings) -> MultiFernet:
+    """The keys under which the sign-in, and the key of the erasures, are encrypted.
+
+    :raises TokenCacheUnreadable: the key file cannot be used.
+    """
+    return load_keys(settings.token_cache_keys, settings.home)
 
 
 def make_client(settings: Settings, sign_in: SignIn) -> PartnerCenterClient:
@@ -118,6 +127,32 @@ def make_acting(settings: Settings, engine: Engine, clock: Callable[[], datetime
         raise SettingsError(
             "writing to Partner Center is off; set HUNTER_PARTNER_CENTER_WRITE_ENABLED=true to act on referrals"
         )
+    stages = make_stages(settings)
+
+    def keep(item: RawItem) -> bool:
+        context = StageContext(
+            engine,
+            f"{RUN_PREFIX}{uuid4()}",
+            clock,
+            lock_wait=ACTION_LOCK_WAIT,
+            keys=lambda: make_keys(settings),
+        )
+        return take_in(context, item, stages)
+
+    return Acting(
+        engine,
+        make_client(settings, make_sign_in(settings, engine)),
+        keep,
+        lambda referral_id, etag: kept_version(engine, referral_id, etag),
+        clock,
+    )
+
+
+def make_stages(settings: Settings) -> tuple[Stage, ...]:
+    """The stages that bring leads and scores up to date after something else than a sync changed what they rest on.
+
+    Not the scan: it is no news of a domain, and nobody waits for DNS meanwhile.
+    """
     rules = make_rules(settings)
 
     def score(context: StageContext) -> object:
@@ -128,18 +163,7 @@ def make_acting(settings: Settings, engine: Engine, clock: Callable[[], datetime
             cosell_bonus=settings.partner_center_cosell_bonus,
         )
 
-    def keep(item: RawItem) -> bool:
-        context = StageContext(engine, f"{RUN_PREFIX}{uuid4()}", clock, lock_wait=ACTION_LOCK_WAIT)
-        # Not the scan: a change of a referral's state is no news of its domain, and nobody waits for DNS here.
-        return take_in(context, item, (normalize_domains, track_referrals, make_leads, upsert_companies, score))
-
-    return Acting(
-        engine,
-        make_client(settings, make_sign_in(settings, engine)),
-        keep,
-        lambda referral_id, etag: kept_version(engine, referral_id, etag),
-        clock,
-    )
+    return (normalize_domains, track_referrals, make_leads, upsert_companies, score)
 
 
 def make_dns_settings(settings: Settings) -> DnsSettings:

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     dns_attempts: int = Field(
         3, ge=1, le=10, description="How often one DNS question is asked before it counts as unanswered"
     )
+    closed_partition_days: int = Field(
+        180, ge=1, description="Days after which a closed referral leaves the partitions of the Dagster UI"
+    )
     domain_rescan_days: int = Field(30, ge=1, description="Age in days at which a domain's signals are looked up again")
     registration_enabled: bool = Field(True, description="Look up registrar and expiry of each domain over RDAP")
     tenant_discovery_enabled: bool = Field(False, description="Ask Microsoft whether a domain has an Entra tenant")

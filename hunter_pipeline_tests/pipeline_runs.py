@@ -21,7 +21,7 @@ from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.sandbox.samples import as_of
 from hunter_pipeline.scoring.rules import load_rules
-from hunter_pipeline.services import make_client, make_scan, make_sign_in
+from hunter_pipeline.services import make_client, make_keys, make_scan, make_sign_in
 from hunter_pipeline.settings import load_settings
 
 NOW = as_of()
@@ -43,6 +43,7 @@ class Pipeline:
     scan: Scan | None = None
     now: datetime = field(default=NOW)
     lines: list[str] | None = None
+    tell: Callable[[str], None] | None = None
 
     def context(self, *, force: bool = False) -> StageContext:
         """The surroundings of the next run."""
@@ -50,7 +51,14 @@ class Pipeline:
         self.now += timedelta(minutes=1)
         moment = self.now
         told = self.lines if self.lines is not None else []
-        return StageContext(self.engine, f"run-{self.runs}", clock=lambda: moment, progress=told.append, force=force)
+        return StageContext(
+            self.engine,
+            f"run-{self.runs}",
+            clock=lambda: moment,
+            progress=self.tell or told.append,
+            force=force,
+            keys=lambda: make_keys(load_settings(home=self.home)),
+        )
 
     def watch(self) -> list[str]:
         """The lines of progress that later runs tell."""

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 
 from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.pipeline.erasures import Erased, refuse, screen_of
 from hunter_pipeline.pipeline.failures import Failure
 from hunter_pipeline.pipeline.versions import known_versions, read_item, tell, write_versions
 
@@ -32,12 +33,15 @@ def take_in(context: StageContext, item: RawItem, stages: Sequence[Stage]) -> bo
     :param stages: the stages in their order; each takes what is to do, and that is this version as a rule.
     :returns: False when another run was writing for too long; the next sync does it then.
     """
-    row = read_item(context, item, context.clock().date())
-    if isinstance(row, Failure):
-        return False
-    row["payload_form"] = "detail"
     try:
         with context.stage() as connection:
+            row = read_item(context, item, context.clock().date(), screen_of(connection, context, [item]))
+            if isinstance(row, Erased):
+                refuse(connection, context, [row])
+                connection.commit()
+            if isinstance(row, Failure | Erased):
+                return False
+            row["payload_form"] = "detail"
             known = known_versions(connection, {(row["referral_id"], row["content_hash"]): None})
             kept, _ = write_versions(connection, context, [row])
             if kept and (row["referral_id"], row["content_hash"]) not in known:

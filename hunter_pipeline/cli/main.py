@@ -59,6 +59,10 @@ COMMANDS = {
     ),
     "referral": ("acting", "Accept, decline, win, lose or update a referral at Partner Center."),
     "failures": ("failures", "List the referrals that a stage could not take, with stage and error."),
+    "erase": (
+        "erase",
+        "Remove a person, a company or one referral from every table and from what Dagster shows.",
+    ),
     "score": (
         "scoring",
         "Explain a lead's score: the parts that add up to it, the facts behind them, and how it changed over time.",

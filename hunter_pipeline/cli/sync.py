@@ -23,7 +23,7 @@ from hunter_pipeline.pipeline.sync_runs import (
     read_sync,
     skip_reasons,
 )
-from hunter_pipeline.services import check_connection_settings, check_enabled, make_client, make_sign_in
+from hunter_pipeline.services import check_connection_settings, check_enabled, make_client, make_keys, make_sign_in
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
 
@@ -105,7 +105,7 @@ def sync_now(settings: Settings, engine: Engine, window: Window, *, force: bool 
 def preview(settings: Settings, engine: Engine, window: Window) -> Preview:
     """Ask the API what a sync would find, with a progress line. Nothing is written but a renewed sign-in."""
     with err().status("asking") as status:
-        context = StageContext(engine, "dry run", progress=status.update)
+        context = StageContext(engine, "dry run", progress=status.update, keys=lambda: make_keys(settings))
         return preview_fetch(context, make_client(settings, make_sign_in(settings, engine)), window)
 
 
@@ -121,6 +121,7 @@ def show_preview(found: Preview, window: Window, *, force: bool, as_json: bool) 
                 "until": window.end.isoformat(),
                 **totals,
                 "unreadable": found.unreadable,
+                "erased": found.erased,
                 "days": days,
             }
         )
@@ -135,6 +136,8 @@ def show_preview(found: Preview, window: Window, *, force: bool, as_json: bool) 
     out().print(table)
     if found.unreadable:
         out().print(f"{found.unreadable} cannot be read and would be listed by hunter failures")
+    if found.erased:
+        out().print(f"{found.erased} are erased on request and would not be kept")
     again = "all of them" if force else "the new and changed ones"
     out().print(f"Nothing was written. The same command without --dry-run processes {again}.")
 
@@ -153,6 +156,8 @@ def show_books(engine: Engine, books: RowMapping) -> None:
     known = f" ({books['failed_before']} known from before)" if books["failed_before"] else ""
     failed = f"{known} (see hunter failures)" if books["failed"] else ""
     table.add_row(str(books["failed"]), f"+ failed{failed}")
+    if books["erased"]:
+        table.add_row(str(books["erased"]), "beside these: erased on request, not kept")
     out().print(table)
 
 

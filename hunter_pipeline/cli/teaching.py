@@ -42,6 +42,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "hunter failures --dismiss 0a1b2c3d",
         "hunter failures --undo-dismiss 0a1b2c3d",
     ),
+    "erase": (
+        "hunter erase --email anna@contoso.com --dry-run",
+        "hunter erase --domain contoso.com",
+        "hunter erase --referral 0a1b2c3d-0000-4000-8000-000000000001 --forget",
+    ),
     "score": ("hunter score contoso.com", "hunter score https://www.contoso.com --json"),
     "scan": (
         "hunter scan contoso.com",

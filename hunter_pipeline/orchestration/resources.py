@@ -20,6 +20,7 @@ from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.services import (
     check_enabled,
     make_client,
+    make_keys,
     make_registration_lookup,
     make_rules,
     make_scan,
@@ -63,6 +64,7 @@ class DatabaseResource(dg.ConfigurableResource[Engine]):
             engine=self.engine(),
             run_id=context.run.run_id,
             progress=context.log.info,
+            keys=lambda: make_keys(self.settings.load()),
             force=context.run.tags.get(FORCE_TAG, "").lower() == "true",
         )
 

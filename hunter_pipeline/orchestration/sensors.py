@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from hunter_pipeline.orchestration.assets.lineage import REFERRALS, referral_lineage, story_metadata
+from hunter_pipeline.orchestration.published import MOST_PARTITIONS, room_for, tidy_after_erasures
 from hunter_pipeline.orchestration.resources import DatabaseResource
 from hunter_pipeline.readers.lineage_story import changed_referrals, newest_lineage_id, read_stories
 
@@ -49,6 +50,7 @@ def referral_lineage_sensor(
     """Publish up to `STORIES_PER_TICK` stories and move the cursor over just those."""
     cursor = int(context.cursor or 0)
     with database.engine().connect() as connection:
+        tidy_after_erasures(context.instance, connection, datetime.now(UTC))
         newest = newest_lineage_id(connection)
         if newest == cursor:
             return dg.SkipReason("nothing_new")
@@ -61,8 +63,13 @@ def referral_lineage_sensor(
                 f"run_under_way: stories wait for the end of {writing[0]}" if writing else "nothing_new"
             )
         fit = [change.referral_id for change in changes if is_partition_key(change.referral_id)]
+        roomy = room_for(context.instance, fit)
+        left_out = len(fit) - len(roomy)
+        fit = roomy
         stories = read_stories(connection, fit)
-    if len(fit) < len(changes):
+    if left_out:
+        context.log.warning("%s stories are left out: there are %s partitions of referrals", left_out, MOST_PARTITIONS)
+    if len(fit) + left_out < len(changes):
         unfit = [change.referral_id for change in changes if not is_partition_key(change.referral_id)]
         context.log.warning(
             "%s referral ids cannot be partition keys and are left out (%s); `hunter lineage` shows them",

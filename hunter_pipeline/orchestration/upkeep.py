@@ -21,8 +21,14 @@ from hunter_pipeline.orchestration.instance_retention import (
     old_runs,
 )
 from hunter_pipeline.orchestration.metadata import failing_clearly, report_metadata
+from hunter_pipeline.orchestration.published import (
+    delete_partitions,
+    partitions_of_closed,
+    partitions_without_referral,
+)
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
-from hunter_pipeline.pipeline.context import StageReport
+from hunter_pipeline.pipeline.context import StageContext, StageReport
+from hunter_pipeline.settings import Settings
 from hunter_pipeline.upkeep.retention import Ages, prune
 
 ASSETS = (domain_registrations, domain_tenants)
@@ -115,7 +121,9 @@ class RetentionConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing))
-def retention(context: dg.OpExecutionContext, config: RetentionConfig, database: DatabaseResource) -> dg.Output[None]:
+def retention(
+    context: dg.OpExecutionContext, config: RetentionConfig, database: DatabaseResource, settings: SettingsResource
+) -> dg.Output[None]:
     """Throw away what is older than the configuration says, or count it."""
     with failing_clearly():
         stage = database.stage(context)
@@ -135,10 +143,25 @@ def retention(context: dg.OpExecutionContext, config: RetentionConfig, database:
         delete_runs(context.instance, runs)
     counts["dagster_runs"] = len(runs)
     counts["check_evaluations"] = delete_old_evaluations(context.instance, before, most_events, dry_run=config.dry_run)
+    counts["partitions"] = _delete_partitions(context.instance, stage, settings.load(), dry_run=config.dry_run)
     counts["published_stories"] = delete_old_stories(context.instance, before, most_events, dry_run=config.dry_run)
     verb = "would go" if config.dry_run else "went"
     context.log.info(", ".join(f"{number} {name} {verb}" for name, number in counts.items()))
     return dg.Output(None, metadata=report_metadata(StageReport(counts)))
+
+
+def _delete_partitions(instance: dg.DagsterInstance, stage: StageContext, settings: Settings, *, dry_run: bool) -> int:
+    """Delete the partitions of referrals that are no more or have been closed for long, with their stories."""
+    before = stage.clock() - timedelta(days=settings.closed_partition_days)
+    with stage.engine.connect() as connection:
+        keys = {
+            *partitions_without_referral(instance, connection),
+            *partitions_of_closed(instance, connection, before),
+        }
+    if not dry_run:
+        with instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
+            delete_partitions(connection, sorted(keys))
+    return len(keys)
 
 
 @dg.job(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cryptography.fernet import MultiFernet
 from sqlalchemy import Connection, Engine, Row, text
 
 STAGE_LOCK = 0x48554E544552  # "HUNTER"
@@ -50,6 +51,8 @@ class StageContext:
     :param progress: takes a line for the operator, free of personal data.
     :param force: process again what the run's fetch saw, even if nothing changed.
     :param lock_wait: seconds to wait for another run's stage.
+    :param keys: gives the keys under which that of the erasures is encrypted; without it a fetch is refused once
+        something was erased.
     """
 
     engine: Engine
@@ -58,6 +61,7 @@ class StageContext:
     progress: Callable[[str], None] = field(default=lambda _: None)
     force: bool = False
     lock_wait: int = LOCK_WAIT_SECONDS
+    keys: Callable[[], MultiFernet] | None = None
 
     @contextmanager
     def stage(self) -> Iterator[Connection]:

@@ -9,7 +9,7 @@ asked; answers are written some at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from hunter_pipeline.partner_center.errors import (
 )
 from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.pipeline.context import StageContext, retry_delay
+from hunter_pipeline.pipeline.erasures import Erased, Screen, refuse, screen_of
 from hunter_pipeline.pipeline.failures import (
     Failure,
     record_failures,
@@ -95,6 +96,7 @@ class Asked:
     :param versions: versions that were not known before.
     :param gone: referrals that are there no more.
     :param left: referrals that are still to be asked for.
+    :param erased: digests of those that turned out to name somebody who is erased on request.
     :param throttled_until: when the API takes the next request, if it asked for a pause that was too long.
     """
 
@@ -103,6 +105,7 @@ class Asked:
     gone: int = 0
     left: int = 0
     throttled_until: datetime | None = None
+    erased: set[str] = field(default_factory=set)
 
 
 def mark_unseen(context: StageContext) -> None:
@@ -170,9 +173,20 @@ def _write(
     if not answers:
         return
     with context.stage() as connection:
+        screen = screen_of(connection, context, [answer for _, answer in answers if isinstance(answer, RawItem)])
+        still_there = set(
+            connection.execute(
+                text("SELECT id FROM partner_center_referrals_raw WHERE id = ANY(:ids)"),
+                {"ids": [row["id"] for row, _ in answers]},
+            ).scalars()
+        )
         for row, answer in answers:
+            if row["id"] not in still_there:  # erased on request while the API was asked
+                continue
             problem = (
-                answer if isinstance(answer, PartnerCenterError) else _take(connection, context, row, answer, asked)
+                answer
+                if isinstance(answer, PartnerCenterError)
+                else _take(connection, context, row, answer, asked, screen)
             )
             if isinstance(problem, ApiError) and problem.status in GONE:
                 _there_is_none(connection, context, row, asked)
@@ -182,10 +196,16 @@ def _write(
 
 
 def _take(
-    connection: Connection, context: StageContext, row: RowMapping, item: RawItem, asked: Asked
+    connection: Connection, context: StageContext, row: RowMapping, item: RawItem, asked: Asked, screen: Screen
 ) -> UnreadablePage | None:
     """Keep what was answered; the problem if it cannot be kept as this referral's."""
-    version = read_item(context, item, context.clock().date())
+    version = read_item(context, item, context.clock().date(), screen)
+    if isinstance(version, Erased) and version.referral_id == row["referral_id"]:
+        refuse(connection, context, [version])
+        asked.erased.add(version.item)
+        return None
+    if isinstance(version, Erased):
+        return UnreadablePage("Asked for by itself, Partner Center gives another referral", transient=False)
     if isinstance(version, Failure):
         return UnreadablePage(f"Asked for by itself, the referral cannot be taken: {version.error}", transient=False)
     if version["referral_id"] != row["referral_id"]:

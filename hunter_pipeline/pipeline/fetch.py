@@ -9,7 +9,7 @@ and no lock but the one that keeps a second fetch out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.partner_center.referral import needs_detail
 from hunter_pipeline.pipeline.context import FETCH_LOCK, StageContext, StageReport
 from hunter_pipeline.pipeline.details import ask_one_by_one, mark_unseen
+from hunter_pipeline.pipeline.erasures import Erased, refuse, renew_key, screen_of
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures
 from hunter_pipeline.pipeline.sync_runs import (
     SourceMismatch,
@@ -72,6 +73,7 @@ class _Tally:
     new: int = 0
     failed: int = 0
     altered: int = 0
+    erased: set[str] = field(default_factory=set)
 
 
 def fetch_referrals(context: StageContext, source: ReferralSource, window: Window) -> StageReport:
@@ -80,15 +82,17 @@ def fetch_referrals(context: StageContext, source: ReferralSource, window: Windo
     :param source: the client; it is asked for pages and, where the list form lacks the contacts, for one referral.
     :param window: the days that are asked for.
     :returns: counts `fetched`, `new_versions`, `unchanged`, `failed`, `pages`, `details`, `details_left`, `gone`,
-        `altered_for_storage`.
+        `altered_for_storage`, and `erased`: those that were returned and are erased on request, in none of the others.
     :raises SyncPaused: Partner Center has asked for no request before a moment that is not there yet.
     :raises SourceMismatch: the database holds referrals of another host or partner.
     :raises PartnerCenterError: sign-in, network or API trouble; what was read until then is kept.
+    :raises ErasuresUnreadable: something was erased on request, and it cannot be told what.
     """
     tally = _Tally()
     with context.alone(FETCH_LOCK):
         with context.stage() as connection:
             check_pause(connection, context.clock())
+            renew_key(connection, context)
             begin_sync(connection, context, window, source.host)
             connection.commit()
         try:
@@ -96,13 +100,14 @@ def fetch_referrals(context: StageContext, source: ReferralSource, window: Windo
             if window.sweeps(context.clock().date()):
                 mark_unseen(context)
             asked = ask_one_by_one(context, source)
+            tally.erased |= asked.erased
         except (PartnerCenterError, SourceMismatch) as error:
             with context.stage() as connection:
                 fail_sync(connection, context, str(error), error.until if isinstance(error, Throttled) else None)
                 connection.commit()
             raise
         with context.stage() as connection:
-            end_fetch(connection, context, tally.new + asked.versions, asked.throttled_until)
+            end_fetch(connection, context, tally.new + asked.versions, len(tally.erased), asked.throttled_until)
             connection.commit()
             fetched = connection.execute(
                 text("SELECT fetched FROM sync_runs WHERE run_id = :run"), {"run": context.run_id}
@@ -118,6 +123,7 @@ def fetch_referrals(context: StageContext, source: ReferralSource, window: Windo
             "details_left": asked.left,
             "gone": asked.gone,
             "altered_for_storage": tally.altered,
+            "erased": len(tally.erased),
         }
     )
 
@@ -149,12 +155,22 @@ def _keep_page(connection: Connection, context: StageContext, page: Page, window
     failures: list[Failure] = []
     # The time is taken under the stage lock: a gate of another run goes by it.
     today: date = context.clock().date()
+    screen = screen_of(connection, context, page.items)
+    erased: list[Erased] = []
     for item in page.items:
-        row = read_item(context, item, today)
-        if isinstance(row, Failure):
+        row = read_item(context, item, today, screen)
+        if isinstance(row, Erased):
+            erased.append(row)
+        elif isinstance(row, Failure):
             failures.append(row)
         elif window.holds(row["partition_day"]):
             rows[row["referral_id"], row["content_hash"]] = row
+    if erased:
+        refuse(connection, context, erased)
+        tally.erased.update(each.item for each in erased)
+        ids = {each.referral_id for each in erased}  # another copy on this page may name nobody
+        rows = {key: row for key, row in rows.items() if row["referral_id"] not in ids}
+        failures = [failure for failure in failures if failure.item_key not in ids]
     tally.items += len(rows) + len(failures)
     known = known_versions(connection, rows)
     for row in rows.values():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.pipeline.erasures import Erased, screen_of
 from hunter_pipeline.pipeline.failures import Failure
 from hunter_pipeline.pipeline.fetch import ReferralSource
 from hunter_pipeline.pipeline.sync_runs import Window, check_source, check_tenant
@@ -30,10 +31,12 @@ class Preview:
 
     :param days: counts of each day partition.
     :param unreadable: items that would go to `referral_failures`.
+    :param erased: items that are erased on request and would not be kept.
     """
 
     days: dict[date, DayCount] = field(default_factory=dict)
     unreadable: int = 0
+    erased: int = 0
     pages: int = 0
 
 
@@ -51,7 +54,9 @@ def preview_fetch(context: StageContext, source: ReferralSource, window: Window)
         check_tenant(connection, source.tenant)
         connection.commit()
         for page in source.iter_pages(window.since):
-            rows = [read_item(context, item, today) for item in page.items]
+            screen = screen_of(connection, context, page.items)
+            read = [read_item(context, item, today, screen) for item in page.items]
+            rows = [row for row in read if not isinstance(row, Erased)]
             versions = {
                 (row["referral_id"], row["content_hash"]): row["partition_day"]
                 for row in rows
@@ -67,6 +72,7 @@ def preview_fetch(context: StageContext, source: ReferralSource, window: Window)
                     setattr(count, kind, getattr(count, kind) + 1)
             seen |= set(versions)
             preview.unreadable += sum(isinstance(row, Failure) for row in rows)
+            preview.erased += len(read) - len(rows)
             preview.pages += 1
             context.progress(f"page {page.number}: {len(seen)} referrals{f' of about {page.total}' * bool(page.total)}")
     return preview

@@ -241,15 +241,23 @@ def fail_sync(connection: Connection, context: StageContext, error: str, retry_a
 
 
 def end_fetch(
-    connection: Connection, context: StageContext, new_versions: int, retry_at: datetime | None = None
+    connection: Connection,
+    context: StageContext,
+    new_versions: int,
+    erased: int = 0,
+    retry_at: datetime | None = None,
 ) -> None:
     """Note that everything in the window is kept: from now on the watermark counts; the caller commits.
 
+    :param erased: referrals that were returned and are erased on request.
     :param retry_at: when the API takes the next request, if it asked for a pause after the pages.
     """
     connection.execute(
-        text("UPDATE sync_runs SET status = 'fetched', new_versions = :new, retry_at = :retry_at WHERE run_id = :run"),
-        {"run": context.run_id, "new": new_versions, "retry_at": retry_at},
+        text(
+            "UPDATE sync_runs SET status = 'fetched', new_versions = :new, erased = :erased, retry_at = :retry_at"
+            " WHERE run_id = :run"
+        ),
+        {"run": context.run_id, "new": new_versions, "erased": erased, "retry_at": retry_at},
     )
     count_items(connection, "s.run_id = :run", {"run": context.run_id})
 

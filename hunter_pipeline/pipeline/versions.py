@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.partner_center.referral import UnreadableReferral, referral_id_of, updated_at_of
 from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.pipeline.erasures import Erased, Screen
 from hunter_pipeline.pipeline.failures import Failure, item_key_of_text, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
 from hunter_pipeline.pipeline.sync_runs import partition_day
@@ -50,11 +51,17 @@ def content_hash(value: object) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def read_item(context: StageContext, item: RawItem, today: date) -> dict[str, Any] | Failure:
+def read_item(context: StageContext, item: RawItem, today: date, screen: Screen) -> dict[str, Any] | Failure | Erased:
     """The row of an item in the form in which it was listed, or why there is none.
 
+    The hash is that of the item as it came, also where an erased seller is left out of what is kept: what did not
+    change at the source is no new version.
+
     :param today: the day for which an item counts that has no date of its own.
+    :param screen: what of these items was erased on request.
     """
+    if erased := screen.refuses(item):
+        return erased
     if item.problem is not None:
         return Failure(item_key_of_text(item.text), item.problem, item.text)
     try:
@@ -63,7 +70,7 @@ def read_item(context: StageContext, item: RawItem, today: date) -> dict[str, An
         return Failure(item_key_of_text(item.text), str(error), item.text)
     assert isinstance(item.value, dict)
     try:
-        held = to_jsonb(item.value)
+        held = to_jsonb(screen.kept_of(item.value))
         hashed = content_hash(item.value)
     except (ValueError, RecursionError) as error:
         return Failure(referral_id, f"the payload cannot be kept: {error}", item.text)

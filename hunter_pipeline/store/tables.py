@@ -38,6 +38,7 @@ from hunter_pipeline.store.domain_tables import (
     domain_signals,
     domain_tenants,
 )
+from hunter_pipeline.store.erasure_tables import erasure_key, erasures
 from hunter_pipeline.store.queue_tables import stage_queue, stage_state
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "domain_signal_history",
     "domain_signals",
     "domain_tenants",
+    "erasure_key",
+    "erasures",
     "lead_score_history",
     "lead_scores",
     "metadata",
@@ -369,6 +372,13 @@ sync_runs = Table(
         nullable=False,
         server_default="0",
         comment="Of these, failures that were known before this sync",
+    ),
+    Column(
+        "erased",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Beside these, referrals that were returned and are erased on request: not kept, not counted above",
     ),
     Column("errors", JSONB, nullable=False, server_default=text("'[]'"), comment="Texts of the first failures"),
     time_column("started_at", "Start", nullable=False),
