@@ -155,19 +155,23 @@ def _rules(settings: Settings) -> Finding:
 def _dns(settings: Settings) -> Finding:
     plan = make_dns_settings(settings)
     servers: tuple[str | None, ...] = plan.servers or (None,)
-    failed: list[str] = []
+    silent: list[str] = []
+    troubles: list[str] = []
     for server in servers:
         own = DnsSettings((server,) if server else (), 1, plan.qps_per_server, plan.timeout, plan.attempts)
-        reply, troubles = asyncio.run(_ask(own))
-        if troubles:
-            failed += troubles
-        elif not reply.known:
-            failed.append(f"{server or 'the system resolver'}: {reply.value}")
+        reply, told = asyncio.run(_ask(own))
+        troubles += told
+        if not told and not reply.known:
+            silent.append(f"{server or 'the system resolver'}: {reply.value}")
     names = ", ".join(server or "the system's resolvers" for server in servers)
-    if not failed:
+    if not silent and not troubles:
         return Finding("DNS", "ok", f"{names} answer")
-    detail = f"no answer from {'; '.join(failed)}; check HUNTER_DNS_SERVERS and that UDP and TCP port 53 may go out"
-    return Finding("DNS", "problem" if len(failed) == len(servers) else "warning", detail)
+    details = list(troubles)
+    if silent:
+        fix = "check HUNTER_DNS_SERVERS and that UDP and TCP port 53 may go out"
+        details.append(f"no answer from {'; '.join(silent)}; {fix}")
+    state: State = "problem" if len(silent) + len(troubles) >= len(servers) else "warning"
+    return Finding("DNS", state, "; ".join(details))
 
 
 async def _ask(settings: DnsSettings) -> tuple[LookupStatus, tuple[str, ...]]:

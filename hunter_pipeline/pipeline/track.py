@@ -43,7 +43,7 @@ EVERYTHING = "SELECT referral_id FROM normalized_domains"
 
 TYPES = """
 SELECT coalesce(referral_type, 'undecided') AS type, count(*) AS n, count(*) FILTER (WHERE is_open) AS open
-FROM partner_center_referrals GROUP BY 1
+FROM partner_center_referrals GROUP BY 1 ORDER BY 1
 """
 
 

@@ -22,6 +22,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from sqlalchemy import Engine, create_engine
 
 from hunter_pipeline.cli.doctor import SCHEDULE, Finding, examine
+from hunter_pipeline.sandbox.dns_zone import ZoneServer
 from hunter_pipeline.sandbox.identity import USERNAME
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_sign_in
@@ -193,6 +194,22 @@ def test_dns_servers_that_do_not_answer_are_named(world: Sandbox, monkeypatch: p
     assert (dns.state, "127.0.0.1:9" in dns.detail) == ("warning", True)
     monkeypatch.setenv("HUNTER_DNS_SERVERS", "127.0.0.1:9")
     assert states()["DNS"] == "problem"
+
+
+def test_a_name_server_that_does_not_resolve_for_others_is_found_out_with_the_fix(
+    world: Sandbox, monkeypatch: pytest.MonkeyPatch
+):
+    with ZoneServer({"acme.com": {"MX": ["10 mail.acme.com."]}}, recursive=False) as closed:
+        monkeypatch.setenv("HUNTER_DNS_SERVERS", closed.address)
+        dns = findings()["DNS"]
+        assert dns.state == "problem"
+        assert dns.detail == (
+            f"{closed.address} is a name server and does not resolve for others (refused): "
+            "put a resolver into HUNTER_DNS_SERVERS"
+        )
+        monkeypatch.setenv("HUNTER_DNS_SERVERS", f"{world.dns.address},{closed.address}")
+        beside = findings()["DNS"]
+        assert (beside.state, beside.detail) == ("warning", dns.detail)
 
 
 def test_a_daemon_that_does_not_run_is_a_warning(signed_in: Sandbox, instance: dg.DagsterInstance):
