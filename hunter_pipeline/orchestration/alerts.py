@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from hunter_pipeline.orchestration.metadata import failure_reason
+from hunter_pipeline.orchestration.failures import failure_reason
+from hunter_pipeline.orchestration.guards import ASSET_JOB
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
 from hunter_pipeline.quality.alerts import Alert, send_alerts
 from hunter_pipeline.settings import Settings
@@ -25,20 +26,22 @@ def alerts_of(instance: dg.DagsterInstance, run: dg.DagsterRun, failure: str | N
         for a run that took too long or whose process is gone.
     """
     base = settings.dagster_public_url or settings.dagster_url
-    link = f"{base}/runs/{run.run_id}"
+    link, short = f"{base}/runs/{run.run_id}", run.run_id[:8]
+    job = "materialization by hand" if run.job_name == ASSET_JOB else run.job_name
     failed: list[Alert] = []
     checks: list[Alert] = []
     for entry in instance.all_logs(run.run_id, of_type=_WATCHED):
         event = entry.get_dagster_event()
         if event.event_type == dg.DagsterEventType.STEP_FAILURE:
-            failed.append(Alert(f"{run.job_name} failed at {event.step_key}", failure_reason(event), link))
+            failed.append(Alert(f"{job} failed at {event.step_key}", failure_reason(event), link, short))
             continue
         evaluation = event.asset_check_evaluation_data
-        if not evaluation.passed:
+        # What a gate found is the reason of the step that failed by it.
+        if not evaluation.passed and not (failure is not None and evaluation.blocking):
             name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
-            checks.append(Alert(f"check failing at {name}", evaluation.description or "see its page", link))
+            checks.append(Alert(f"check failing at {name}", evaluation.description or "see its page", link, short))
     if failure is not None and not failed:
-        failed.append(Alert(f"{run.job_name} failed", failure, link))
+        failed.append(Alert(f"{job} failed", failure, link, short))
     return failed + checks
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
+from hunter_pipeline.orchestration.failures import failing_clearly
 from hunter_pipeline.orchestration.guards import request_unless_off
-from hunter_pipeline.orchestration.metadata import examples_table, failing_clearly
+from hunter_pipeline.orchestration.metadata import examples_table
 from hunter_pipeline.orchestration.resources import DatabaseResource, MsalResource, SettingsResource
 from hunter_pipeline.pipeline.context import utc_now
 from hunter_pipeline.pipeline.sync_runs import last_success
@@ -26,10 +27,7 @@ SOURCE_ASSET = "partner_center"
 
 
 def gate_specs(stage: str) -> list[dg.AssetCheckSpec]:
-    """The gates of an asset, for its decorator.
-
-    Beside check specs, Dagster takes only the bare `MaterializeResult` as the annotation of what is returned.
-    """
+    """The gates of an asset, for its decorator."""
     return [
         dg.AssetCheckSpec(gate.name, asset=gate.stage, blocking=True, description=gate.description)
         for gate in gates_of(stage)
@@ -102,7 +100,9 @@ def data_is_recent(database: DatabaseResource, settings: SettingsResource) -> dg
 )
 def sign_in_is_good(msal: MsalResource, settings: SettingsResource) -> dg.AssetCheckResult:
     """Warns when nobody is signed in, or the sign-in is lost or about to end."""
-    if not settings.load().partner_center_enabled:
+    with failing_clearly():
+        enabled = settings.load().partner_center_enabled
+    if not enabled:
         return warning(Verdict(True, "Partner Center integration is disabled: no sign-in is needed"))
     try:
         sign_in = msal.sign_in()

@@ -1,27 +1,26 @@
 """What the Dagster UI shows about assets and their runs.
 
 Belongs here: definition metadata taken from the tables, and the turning of a stage's report into run
-metadata and of its errors into Dagster failures. Does not belong here: any number that is not in the report.
+metadata. Does not belong here: any number that is not in the report, and what a failed step says (`failures`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 from sqlalchemy import Engine, Table
 
-from hunter_pipeline.errors import one_line
 from hunter_pipeline.orchestration.column_lineage import column_lineage, sources_text
+from hunter_pipeline.orchestration.failures import StepError, failing_clearly
 from hunter_pipeline.orchestration.versions import version_of
-from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.context import StageReport
-from hunter_pipeline.pipeline.sync_runs import SyncPaused
 from hunter_pipeline.readers.examples import Examples
-from hunter_pipeline.store.engine import DatabaseUnavailable, database_trouble
 
 OWNERS = ("team:sales-operations",)
 """Owner of every asset, as the Dagster UI shows it."""
+
+AssetEvents = Iterator[dg.MaterializeResult[None]]
+"""What the body of an asset gives Dagster."""
 
 PERSONAL_DATA = {"hunter/personal-data": "yes"}
 """Tag of the assets whose tables hold names, addresses or numbers of persons."""
@@ -57,48 +56,6 @@ def table_metadata(table: Table) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def failing_clearly() -> Iterator[None]:
-    """Turn errors that a person can mend into a Dagster failure that says how. Not retried: the next tick is the retry.
-
-    :raises dagster.Failure: an error was raised inside that has a line of its own (`errors`). Its metadata
-        `transient` says whether the next run can succeed without anybody changing anything.
-    """
-    try:
-        yield
-    except Exception as error:
-        line = one_line(error)
-        if line is None:
-            raise
-        raise dg.Failure(
-            description=line,
-            metadata={"transient": dg.MetadataValue.bool(is_transient(error))},
-            allow_retries=False,
-        ) from None
-
-
-def failure_reason(event: dg.DagsterEvent) -> str:
-    """Why a step failed, in one line: our own text, which names the fix, else the kind of the error.
-
-    The text of any other error is left out, as it may quote data.
-    """
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    cause = data.error.cause if data.error and data.error.cause else data.error
-    name = cause.cls_name if cause else "error"
-    if name == "DagsterAssetCheckFailedError":
-        return f"{event.step_key} wrote books that do not hold; its checks in the Dagster UI show what is missing"
-    return f"{event.step_key} broke with {name}; the run's log in the Dagster UI has the stack trace"
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether the same can succeed later without anybody changing anything: trouble of a network, server or lock."""
-    if isinstance(error, PartnerCenterError):
-        return error.transient
-    return isinstance(error, DatabaseUnavailable | TimeoutError | SyncPaused) or database_trouble(error) is not None
-
-
 def result_of(
     context: dg.AssetExecutionContext,
     engine: Callable[[], Engine],
@@ -107,8 +64,10 @@ def result_of(
     writes: Sequence[str],
     gates: Callable[[], Sequence[dg.AssetCheckResult]] = list,
     more: Callable[[StageReport], Mapping[str, Any]] = lambda _: {},
-) -> dg.MaterializeResult[None]:
+) -> AssetEvents:
     """Run a stage, report its counts, evaluate its gates, and name the version of what it leaves.
+
+    A gate that does not hold fails the step after its result was given, so that the asset and the verdict are kept.
 
     Metadata goes to the materialization alone: as part of the result, Dagster keeps it twice.
 
@@ -116,7 +75,7 @@ def result_of(
         without tables: each sync leaves its metadata for two months.
     :param gates: called after the stage.
     :param more: gives further metadata; called after the stage with its report.
-    :raises dagster.Failure: a person can mend it; the text says how.
+    :raises StepError: a person can mend it, or a gate does not hold; the text says what to do.
     """
     with failing_clearly():
         report = stage()
@@ -125,7 +84,11 @@ def result_of(
         name = context.asset_key.to_user_string()
         version = version_of(context.instance, engine(), name, moved=moved)
         context.add_asset_metadata(shown)
-        return dg.MaterializeResult(check_results=gates(), data_version=version)
+        verdicts = gates()
+    yield dg.MaterializeResult(check_results=verdicts, data_version=version)
+    broken = [str(verdict.description) for verdict in verdicts if not verdict.passed]
+    if broken:
+        raise StepError("; ".join(broken))
 
 
 def skipped(context: dg.AssetExecutionContext, engine: Callable[[], Engine], reason: str) -> dg.MaterializeResult[None]:

@@ -18,9 +18,9 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.utils import make_new_run_id
 
 from hunter_pipeline.orchestration.build import build_defs
+from hunter_pipeline.orchestration.failures import failure_reason
 from hunter_pipeline.orchestration.guards import SIGNED_TAG, guarded, sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.home import prepare_dagster_home
-from hunter_pipeline.orchestration.metadata import failure_reason
 from hunter_pipeline.orchestration.storage import StorageLost
 from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.runs.run_signs import drop_sign, show_sign

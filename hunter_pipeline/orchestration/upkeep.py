@@ -13,6 +13,7 @@ from pydantic import Field
 from hunter_pipeline.orchestration.assets.domain_facts import domain_registrations, domain_tenants
 from hunter_pipeline.orchestration.assets.scoring import SignalsConfig
 from hunter_pipeline.orchestration.checks import without_standing_checks
+from hunter_pipeline.orchestration.failures import failing_clearly
 from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAG, request_unless_off
 from hunter_pipeline.orchestration.instance_retention import (
     delete_old_evaluations,
@@ -20,7 +21,7 @@ from hunter_pipeline.orchestration.instance_retention import (
     delete_runs,
     old_runs,
 )
-from hunter_pipeline.orchestration.metadata import failing_clearly, report_metadata
+from hunter_pipeline.orchestration.metadata import report_metadata
 from hunter_pipeline.orchestration.published import (
     delete_partitions,
     partitions_of_closed,

@@ -49,11 +49,13 @@ class Alert:
     :param about: what it is about: job and step, or asset and check.
     :param reason: what is wrong and what to do, in one line and without personal data.
     :param link: where to look; None: nowhere.
+    :param run: short id of the run that showed it; None: none did.
     """
 
     about: str
     reason: str
     link: str | None = None
+    run: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -81,7 +83,7 @@ def send_alerts(engine: Engine, url: str, alerts: Sequence[Alert], now: datetime
         if not seen.due:
             continue
         again = f" (seen {seen.occurrences} times since {seen.first_seen_at:%Y-%m-%d %H:%M} UTC)"
-        if not deliver(url, message(alert, again if seen.occurrences > 1 else "")):
+        if not deliver(url, message(alert, again if seen.occurrences > 1 else ""), alert.link):
             continue
         with engine.begin() as connection:
             connection.execute(
@@ -93,37 +95,44 @@ def send_alerts(engine: Engine, url: str, alerts: Sequence[Alert], now: datetime
 
 
 def message(alert: Alert, again: str = "") -> str:
-    """The text of a message."""
-    return f"Hunter: {alert.about}{again}\n{alert.reason}" + (f"\n{alert.link}" if alert.link else "")
+    """The text of a message, but for the link."""
+    run = f", run {alert.run}" if alert.run else ""
+    return f"Hunter: {alert.about}{run}{again}\n{alert.reason}"
 
 
-def body_for(url: str, content: str) -> dict[str, Any]:
+def body_for(url: str, content: str, link: str | None = None) -> dict[str, Any]:
     """The JSON that the server behind `url` understands.
 
-    Slack (api.slack.com/messaging/webhooks) and most others take `text`; Teams' workflow webhooks take an adaptive
-    card (learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using).
+    Slack (api.slack.com/messaging/webhooks) and most others take `text`, in which an address can be clicked; Teams'
+    workflow webhooks take an adaptive card, in which only a button can
+    (learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using).
+
+    :param link: where to look; None: nowhere.
     """
     if not (urlsplit(url).hostname or "").endswith(WORKFLOW_HOSTS):
-        return {"text": content}
-    card = {
+        return {"text": f"{content}\n{link}" if link else content}
+    card: dict[str, Any] = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.2",
         "body": [{"type": "TextBlock", "text": line, "wrap": True} for line in content.splitlines()],
     }
+    if link:
+        card["actions"] = [{"type": "Action.OpenUrl", "title": "Open", "url": link}]
     kind = "application/vnd.microsoft.card.adaptive"
     return {"type": "message", "attachments": [{"contentType": kind, "content": card}]}
 
 
-def deliver(url: str, content: str) -> bool:
+def deliver(url: str, content: str, link: str | None = None) -> bool:
     """Send one message; whether the channel took it. Trouble is logged, not raised.
 
     :param url: address of the incoming webhook, a secret.
+    :param link: where to look; None: nowhere.
     """
     # Only the host is logged: the rest of the address is the secret.
     host = urlsplit(url).hostname
     try:
-        answer = requests.post(url, json=body_for(url, content), timeout=TIMEOUT, allow_redirects=False)
+        answer = requests.post(url, json=body_for(url, content, link), timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
         _log.warning("alert_not_delivered", host=host, reason=type(error).__name__)
         return False

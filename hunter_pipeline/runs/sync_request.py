@@ -19,8 +19,9 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 FORCE_TAG = "hunter/force"
 """Run tag: `true` processes again what the run fetches, changed or not."""
 
-EXPIRES_TAG = "hunter/expires_at"
-"""Run tag: the moment from which a run that is only now picked up refuses to begin."""
+EXPIRES_TAG = ".dagster/hunter_expires_at"
+"""Run tag: the moment from which a run that is only now picked up refuses to begin. Dagster's UI leaves tags of this
+prefix out of its lists."""
 
 QUEUE_EXPIRY = timedelta(hours=1)
 """A sync that was not picked up for this long is given up; a newer one covers its window."""

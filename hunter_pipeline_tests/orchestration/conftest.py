@@ -8,6 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from hunter_pipeline_tests.orchestration.dagster_ui import DagsterUi, running_product
+
 
 @pytest.fixture
 def instance(
@@ -26,3 +28,10 @@ def instance(
     shutil.copy(Path(__file__).parents[2] / "dagster.yaml", folder)
     with dg.DagsterInstance.from_config(str(folder)) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def product() -> Iterator[DagsterUi]:
+    """One running `hunter dev --sandbox` for all tests of the group `dagster-ui`."""
+    with running_product() as server:
+        yield server

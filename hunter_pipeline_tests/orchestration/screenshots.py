@@ -19,11 +19,10 @@ from hunter_pipeline.cli import show
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline.vocabulary import STAGES
-from hunter_pipeline_tests.orchestration.test_dagster_ui import started, wait_for
+from hunter_pipeline_tests.orchestration.dagster_ui import HUNTER, started, wait_for
 from hunter_pipeline_tests.web.serving import chromium, free_port
 
 BEST = "SELECT external_id FROM raw_leads JOIN lead_scores USING (domain) ORDER BY category, score DESC, 1 LIMIT 1"
-HUNTER = [sys.executable, "-c", "from hunter_pipeline.cli import main; main()"]
 SETTLE = 5000
 """Milliseconds for the UI's own animations and requests."""
 
@@ -43,7 +42,7 @@ def main(folder: Path) -> None:
         command = [*HUNTER, "dev", "--sandbox", "--port", str(port), "--web-port", str(web_port)]
         environment = {"HUNTER_HOME": os.environ["HUNTER_HOME"], "HUNTER_ENV_FILE": os.devnull}
         with started(command, port, Path(scratch), environment) as server, chromium() as browser:
-            server.backfill(tuple(STAGES), DAYS)
+            server.backfilled(server.launch_backfill(tuple(STAGES), DAYS))
             wait_for(lambda: server.materializations("referral_lineage", [referral]), 180)
             page = browser.new_page(viewport={"width": 1500, "height": 800})
             _terminal(page, folder / "terminal.png")

@@ -14,6 +14,7 @@ import trustme
 from sqlalchemy import Engine
 
 from hunter_pipeline.orchestration.alerts import alerts_of, check_alert_sensor, run_failure_alert_sensor
+from hunter_pipeline.orchestration.failures import StepError
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.partner_center.errors import ApiError
 from hunter_pipeline.quality.alerts import OVER_AFTER, REMIND_AFTER, Alert, body_for, send_alerts
@@ -105,7 +106,13 @@ def test_teams_workflows_get_a_card_and_everybody_else_plain_text():
     workflow = "https://prod-1.westeurope.logic.azure.com:443/workflows/x"
     [attachment] = body_for(workflow, "one\ntwo")["attachments"]
     assert [block["text"] for block in attachment["content"]["body"]] == ["one", "two"]
+    assert "actions" not in attachment["content"]
+    [linked] = body_for(workflow, "one", "https://dagster/runs/1")["attachments"]
+    assert linked["content"]["actions"] == [
+        {"type": "Action.OpenUrl", "title": "Open", "url": "https://dagster/runs/1"}
+    ]
     assert body_for("https://hooks.slack.com/services/x", "one\ntwo") == {"text": "one\ntwo"}
+    assert body_for("https://hooks.slack.com/services/x", "one", "https://d") == {"text": "one\nhttps://d"}
     assert body_for("https://logic.azure.com.evil.example/x", "one") == {"text": "one"}
 
 
@@ -131,6 +138,13 @@ def warned() -> dg.MaterializeResult:  # type: ignore[type-arg]
 @dg.asset
 def clear_failure() -> None:
     raise dg.Failure("the sign-in has expired; run `hunter login`", allow_retries=False)
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("books_hold", asset="gated", blocking=True)])
+def gated() -> Iterator[dg.MaterializeResult[None]]:
+    reason = "3 referrals lost: run `hunter sync --force`"
+    yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=False, description=reason)])
+    raise StepError(reason)
 
 
 @dg.asset
@@ -165,9 +179,26 @@ def test_a_failed_run_is_told_with_its_fix_and_a_link(
     tell(instance, result)
     tell(instance, finish(instance, clear_failure))
     assert [message["text"] for message in channel.messages] == [
-        "Hunter: some_job failed at clear_failure\nthe sign-in has expired; run `hunter login`\n"
+        f"Hunter: some_job failed at clear_failure, run {result.run_id[:8]}\n"
+        "the sign-in has expired; run `hunter login`\n"
         f"http://127.0.0.1:3000/runs/{result.run_id}"
     ]
+
+
+def test_a_gate_that_does_not_hold_is_one_message(
+    instance: dg.DagsterInstance, channel: Channel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HUNTER_ALERT_WEBHOOK_URL", channel.url)
+    tell(instance, finish(instance, gated))
+    [text] = [message["text"] for message in channel.messages]
+    assert text.splitlines()[0].startswith("Hunter: some_job failed at gated, run ")
+    assert text.splitlines()[1] == "3 referrals lost: run `hunter sync --force`"
+
+
+def test_a_run_from_the_asset_graph_is_told_as_such(instance: dg.DagsterInstance):
+    run = finish(instance, warned).dagster_run.with_job_origin(None)._replace(job_name="__ASSET_JOB")
+    [alert, _] = alerts_of(instance, run, "Its process is gone.", load_settings())
+    assert alert.about == "materialization by hand failed"
 
 
 def test_the_text_of_an_unexpected_error_never_leaves(
@@ -186,7 +217,10 @@ def test_a_check_that_warns_in_a_run_that_succeeds_is_told(
     monkeypatch.setenv("HUNTER_ALERT_WEBHOOK_URL", channel.url)
     tell(instance, finish(instance, warned))
     [text] = [message["text"] for message in channel.messages]
-    assert text.startswith("Hunter: check failing at warned: holds\n3 referrals wait: answer them\n")
+    head, reason, link = text.splitlines()
+    assert head.startswith("Hunter: check failing at warned: holds, run ")
+    assert reason == "3 referrals wait: answer them"
+    assert link.startswith("http://127.0.0.1:3000/runs/")
 
 
 def test_a_run_that_failed_without_a_failed_step_is_told_with_what_dagster_says(instance: dg.DagsterInstance):

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 
 from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.orchestration.checks import STANDING_CHECKS
+from hunter_pipeline.orchestration.failures import failure_reason
 from hunter_pipeline.orchestration.jobs import SYNC_ASSETS
-from hunter_pipeline.orchestration.metadata import failure_reason
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.quality.claims import CLAIMS
 from hunter_pipeline.quality.gates import GATES
@@ -142,7 +142,10 @@ def test_a_gate_stops_the_run_whose_writes_got_lost(synced: Engine, instance: dg
     assert "hunter sync --force" in (broken.description or "")
     assert steps(result, dg.DagsterEventType.STEP_FAILURE) == {stage}
     (failure,) = (event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE)
-    assert failure_reason(failure).startswith(f"{stage} wrote books that do not hold")
+    assert failure_reason(failure) == broken.description
+    error = failure.step_failure_data.error
+    assert error is not None
+    assert (error.message, list(error.stack), error.cause) == (broken.description, [], None)
     assert steps(result, dg.DagsterEventType.STEP_START) - {"lead_scores"} == set(UPTO[stage])
 
 

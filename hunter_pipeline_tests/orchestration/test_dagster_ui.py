@@ -1,22 +1,13 @@
-"""The running product through Dagster's web server, asked as its UI asks: schedule, materialize all, backfill, lineage.
+"""Dagster's web server as Hunter serves it: guarded, in a browser, and by habit from a checkout with nothing set.
 
-Two servers: `hunter dev --sandbox`, and `dagster dev` typed by habit in a checkout with nothing set.
+What operators see of the product itself is in `test_operators_view`.
 """
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 import requests
@@ -24,164 +15,10 @@ from websockets import Origin, Subprotocol
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from hunter_pipeline.sandbox.samples import as_of
-from hunter_pipeline.sandbox.sandbox import FIRST_START
-from hunter_pipeline.store.embedded.users import embedded_status
-from hunter_pipeline.vocabulary import STAGES
+from hunter_pipeline_tests.orchestration.dagster_ui import DRY_RUN, RUN_SECONDS, WORKSPACE, DagsterUi, started
 from hunter_pipeline_tests.web.serving import chromium, free_port
 
-START_SECONDS = 120
-RUN_SECONDS = 180
-
 pytestmark = pytest.mark.xdist_group("dagster-ui")
-
-WORKSPACE = """
-{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
-    ... on RepositoryLocation { repositories { name
-        schedules { name scheduleState { status } } sensors { name sensorState { status } } } }
-    ... on PythonError { message } } } } } }
-"""
-DRY_RUN = """
-mutation D($schedule: ScheduleSelector!) { scheduleDryRun(selectorData: $schedule, timestamp: 1795514400) {
-    ... on DryRunInstigationTick { evaluationResult { skipReason runRequests { tags { key } } error { message } } }
-    ... on PythonError { message } } }
-"""
-BACKFILL = """
-mutation B($what: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $what) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
-"""
-BACKFILL_STATE = """
-query S($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
-    status error { message } runs(limit: 20) { runId status tags { key value } } } } }
-"""
-MATERIALIZATIONS = """
-query M($key: AssetKeyInput!, $partitions: [String!]) { assetOrError(assetKey: $key) { ... on Asset {
-    assetMaterializations(partitions: $partitions, limit: 5) { runId partition metadataEntries { label
-        ... on MarkdownMetadataEntry { mdStr } ... on IntMetadataEntry { intValue } } } } } }
-"""
-
-
-@dataclass(frozen=True)
-class DagsterUi:
-    """A running web server, and the HUNTER_HOME of the product that it shows."""
-
-    url: str
-    home: Path = Path()
-
-    def ask(self, query: str, **variables: Any) -> Any:
-        """The data that a GraphQL request answers."""
-        answer = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
-
-    def backfill(self, assets: tuple[str, ...], days: list[str]) -> list[dict[str, Any]]:
-        """Launch a backfill as the asset graph does, wait for its end, and return its runs."""
-        what = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": days}
-        launched = self.ask(BACKFILL, what=what)["launchPartitionBackfill"]
-        assert launched["__typename"] == "LaunchBackfillSuccess", launched
-
-        def ended() -> Any:
-            state = self.ask(BACKFILL_STATE, id=launched["backfillId"])["partitionBackfillOrError"]
-            return state if state["status"].startswith(("COMPLETED", "FAILED")) else None
-
-        state = wait_for(ended, RUN_SECONDS)
-        assert state["status"] == "COMPLETED_SUCCESS", state
-        return list(state["runs"])
-
-    def materializations(self, asset: str, partitions: list[str] | None = None) -> list[dict[str, Any]]:
-        """The newest materializations of an asset, or of some of its partitions."""
-        answer = self.ask(MATERIALIZATIONS, key={"path": [asset]}, partitions=partitions)
-        return list(answer["assetOrError"].get("assetMaterializations", []))
-
-
-def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
-    """The first true answer of `condition`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"did not happen within {seconds} s")
-
-
-@contextlib.contextmanager
-def started(command: list[str], port: int, cwd: Path, environment: Mapping[str, str]) -> Iterator[DagsterUi]:
-    """A Dagster process until the block ends, ready to answer."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(("HUNTER_", "DAGSTER_"))}
-    log = cwd / "log.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=cwd, env={**bare, **environment}, stdout=output, stderr=output, start_new_session=True
-        )
-    server = DagsterUi(f"http://127.0.0.1:{port}")
-
-    def loaded() -> bool:
-        assert process.poll() is None, log.read_text("utf-8")[-3000:]
-        with contextlib.suppress(requests.RequestException):
-            entries = server.ask(WORKSPACE)["workspaceOrError"].get("locationEntries", [])
-            return any((entry["locationOrLoadError"] or {}).get("repositories") for entry in entries)
-        return False
-
-    try:
-        wait_for(loaded, START_SECONDS)
-        yield server
-    finally:
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def product() -> Iterator[DagsterUi]:
-    """`hunter dev --sandbox`."""
-    port, web_port = free_port(), free_port()
-    command = [sys.executable, "-c", "from hunter_pipeline.cli import main; main()", "dev", "--sandbox"]
-    with TemporaryDirectory(prefix="hunter-ui-", ignore_cleanup_errors=True) as folder:
-        environment = {"HUNTER_HOME": f"{folder}/home", "HUNTER_PARTNER_CENTER_SYNC_INTERVAL": "86400"}
-        full = [*command, "--port", str(port), "--web-port", str(web_port)]
-        with started(full, port, Path(folder), environment) as server:
-            yield replace(server, home=Path(folder) / "home")
-        assert not embedded_status(Path(folder) / "home").running, "the last user to leave stops the database"
-
-
-def _days(product: DagsterUi) -> list[str]:
-    """The three days up to the one of the referral without a domain, which the samples have on 3 October."""
-    started = datetime.fromisoformat((product.home / "sandbox" / FIRST_START).read_text("utf-8").strip())
-    last = started - (as_of() - datetime(2026, 10, 3, 8, 6, tzinfo=UTC))
-    return [(last - timedelta(days=back)).date().isoformat() for back in (2, 1, 0)]
-
-
-def test_materializing_all_over_three_days_is_one_run_for_the_range_and_one_for_the_rest(product: DagsterUi):
-    runs = product.backfill(tuple(STAGES), _days(product))
-    assert [run["status"] for run in runs] == ["SUCCESS", "SUCCESS"]
-    end = {"key": "dagster/asset_partition_range_end", "value": _days(product)[-1]}
-    ranged = [run for run in runs if end in run["tags"]]
-    assert len(ranged) == 1
-    newest = product.materializations("lead_scores")[0]
-    numbers = {entry["label"]: entry.get("intValue") for entry in newest["metadataEntries"]}
-    assert numbers["scored"] >= 1
-
-
-def test_one_referral_shows_its_story_as_a_partition(product: DagsterUi):
-    if not product.materializations("lead_scores"):
-        product.backfill(tuple(STAGES), _days(product))
-    referral = "FLAT-0105"
-
-    def told() -> str | None:
-        for shown in product.materializations("referral_lineage", [referral]):
-            text = "\n".join(entry["mdStr"] for entry in shown["metadataEntries"] if "mdStr" in entry)
-            if "normalized_domains" in text:
-                return text
-        return None
-
-    # The first story may end where the range's run ended; the sensor tells it anew after the rest.
-    assert "social_or_site_builder" in wait_for(told, RUN_SECONDS)
-    runs = product.backfill(("referral_lineage",), [referral])
-    assert [run["status"] for run in runs] == ["SUCCESS"], "one partition is rebuilt by hand"
-
 
 RELOAD = "mutation { reloadWorkspace { __typename } }"
 """A mutation that harms nobody; launching a run or stopping a schedule takes the same way."""

@@ -18,6 +18,7 @@ from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import Engine, text
 
+from hunter_pipeline.orchestration.failures import failing_clearly
 from hunter_pipeline.orchestration.guards import (
     EXCLUSIVE_TAG,
     EXCLUSIVE_TAGS,
@@ -25,7 +26,6 @@ from hunter_pipeline.orchestration.guards import (
     sweep_orphans,
     sync_under_way,
 )
-from hunter_pipeline.orchestration.metadata import failing_clearly
 from hunter_pipeline.partner_center.errors import ApiError, NetworkError, SignInRequired
 from hunter_pipeline.pipeline.context import STAGE_LOCK
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.orchestration.build import build_defs
-from hunter_pipeline.orchestration.metadata import failure_reason
+from hunter_pipeline.orchestration.failures import failure_reason
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.runs.sync_request import SYNC_JOB, sync_tags

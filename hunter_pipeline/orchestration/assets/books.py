@@ -5,7 +5,7 @@ import dagster as dg
 from hunter_pipeline.actions.settle import settle_attempts
 from hunter_pipeline.orchestration.assets.scoring import lead_scores
 from hunter_pipeline.orchestration.guards import SYNC_POOL
-from hunter_pipeline.orchestration.metadata import OWNERS, result_of, table_metadata
+from hunter_pipeline.orchestration.metadata import OWNERS, AssetEvents, result_of, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource
 from hunter_pipeline.pipeline.context import StageReport
 from hunter_pipeline.pipeline.settle import SETTLE_VERSION, settle_syncs
@@ -21,7 +21,7 @@ from hunter_pipeline.store import tables
     metadata=table_metadata(tables.sync_runs),
     pool=SYNC_POOL,
 )
-def sync_runs(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+def sync_runs(context: dg.AssetExecutionContext, database: DatabaseResource) -> AssetEvents:
     """One row for each sync: its window, and fetched = with a lead + skipped + failed."""
 
     def run() -> StageReport:
@@ -30,4 +30,4 @@ def sync_runs(context: dg.AssetExecutionContext, database: DatabaseResource) -> 
         settle_attempts(stage)
         return settled
 
-    return result_of(context, database.engine, run, writes=("settled",))
+    yield from result_of(context, database.engine, run, writes=("settled",))

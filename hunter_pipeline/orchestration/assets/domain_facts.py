@@ -9,8 +9,9 @@ import dagster as dg
 from pydantic import Field
 
 from hunter_pipeline.orchestration.assets.referrals import companies
+from hunter_pipeline.orchestration.failures import failing_clearly
 from hunter_pipeline.orchestration.guards import off_reason
-from hunter_pipeline.orchestration.metadata import OWNERS, result_of, skipped, table_metadata
+from hunter_pipeline.orchestration.metadata import OWNERS, AssetEvents, result_of, skipped, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, RegistrationResource, TenantResource
 from hunter_pipeline.pipeline.domain_facts import FACTS_VERSION, look_up_registrations, look_up_tenants
 from hunter_pipeline.store import tables
@@ -38,16 +39,19 @@ def domain_registrations(
     config: LookUpConfig,
     database: DatabaseResource,
     registries: RegistrationResource,
-) -> dg.MaterializeResult[None]:
+) -> AssetEvents:
     """Registrar, expiry and name servers of each company's domain, or why the registry gave none.
 
     No domain is asked about twice within 24 hours; one with data is asked about again after
     HUNTER_DOMAIN_RESCAN_DAYS. No score rests on it.
     """
-    off = off_reason(registries.settings.load(), "registration_enabled")
-    if off is not None:
-        return skipped(context, database.engine, off)
-    return result_of(
+    with failing_clearly():
+        off = off_reason(registries.settings.load(), "registration_enabled")
+        nothing = skipped(context, database.engine, off) if off else None
+    if nothing:
+        yield nothing
+        return
+    yield from result_of(
         context,
         database.engine,
         lambda: look_up_registrations(
@@ -74,16 +78,19 @@ def domain_tenants(
     config: LookUpConfig,
     database: DatabaseResource,
     tenants: TenantResource,
-) -> dg.MaterializeResult[None]:
+) -> AssetEvents:
     """The Entra tenant of each company's domain, as Microsoft tells the public: information only.
 
     It is not the tenant that a referral declares and changes no score. Off by default
     (HUNTER_TENANT_DISCOVERY_ENABLED).
     """
-    off = off_reason(tenants.settings.load(), "tenant_discovery_enabled")
-    if off is not None:
-        return skipped(context, database.engine, off)
-    return result_of(
+    with failing_clearly():
+        off = off_reason(tenants.settings.load(), "tenant_discovery_enabled")
+        nothing = skipped(context, database.engine, off) if off else None
+    if nothing:
+        yield nothing
+        return
+    yield from result_of(
         context,
         database.engine,
         lambda: look_up_tenants(

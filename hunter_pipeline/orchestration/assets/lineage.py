@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 
 from hunter_pipeline.orchestration.assets.scoring import lead_scores
-from hunter_pipeline.orchestration.metadata import OWNERS, failing_clearly, table_metadata
+from hunter_pipeline.orchestration.failures import StepError, failing_clearly
+from hunter_pipeline.orchestration.metadata import OWNERS, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource
 from hunter_pipeline.readers.lineage_story import Story, read_stories, to_markdown
 from hunter_pipeline.store import tables
@@ -57,10 +58,9 @@ def referral_lineage(context: dg.AssetExecutionContext, database: DatabaseResour
             stories = read_stories(connection, chunk)
             unknown = [key for key in chunk if key not in stories]
             if unknown:
-                raise dg.Failure(
-                    description=f"no stage has taken referral {unknown[0]} ({len(unknown)} such keys): check the id, "
-                    "run referral_sync_job, or remove the partition",
-                    allow_retries=False,
+                raise StepError(
+                    f"no stage has taken referral {unknown[0]} ({len(unknown)} such keys): check the id, run "
+                    "referral_sync_job, or remove the partition"
                 )
             for key in chunk:
                 context.add_asset_metadata(story_metadata(stories[key]), asset_key=context.asset_key, partition_key=key)

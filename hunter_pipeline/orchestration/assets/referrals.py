@@ -11,12 +11,13 @@ import dagster as dg
 
 from hunter_pipeline.orchestration.assets.outside import SOURCE
 from hunter_pipeline.orchestration.checks import gate_results, gate_specs
+from hunter_pipeline.orchestration.failures import StepError, failing_clearly
 from hunter_pipeline.orchestration.guards import SYNC_POOL, off_reason
 from hunter_pipeline.orchestration.metadata import (
     OWNERS,
     PERSONAL_DATA,
+    AssetEvents,
     examples_table,
-    failing_clearly,
     result_of,
     skipped,
     table_metadata,
@@ -57,19 +58,18 @@ def partner_center_referrals_raw(
     A range of days is one run. The first day stands for everything before it as well, so the whole range is
     a full sweep.
     """
-    expires = context.run.tags.get(EXPIRES_TAG)
-    if expires and datetime.fromisoformat(expires) < datetime.now(UTC):
-        raise dg.Failure(
-            description="this run waited in the queue for too long and has expired; the next tick asks again",
-            allow_retries=False,
-        )
-    window = window_of(context.partition_key_range)
-    off = off_reason(partner_center.settings.load())
-    if off is not None:
-        result = skipped(context, database.engine, off)
-        _count_days(context, database, window)
-        return result
     with failing_clearly():
+        expires = context.run.tags.get(EXPIRES_TAG)
+        if expires and datetime.fromisoformat(expires) < datetime.now(UTC):
+            raise StepError(
+                "this run waited in the queue for too long and has expired; the next tick asks again", transient=True
+            )
+        window = window_of(context.partition_key_range)
+        off = off_reason(partner_center.settings.load())
+        if off is not None:
+            result = skipped(context, database.engine, off)
+            _count_days(context, database, window)
+            return result
         report = fetch.fetch_referrals(database.stage(context), partner_center.client(), window)
         _count_days(context, database, window)
         # The run's totals are no numbers of a day: they stand in the log, and at the asset `sync_runs`.
@@ -107,7 +107,7 @@ def _count_days(context: dg.AssetExecutionContext, database: DatabaseResource, w
     tags=PERSONAL_DATA,
     check_specs=gate_specs("normalized_domains"),
 )
-def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
+def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseResource) -> AssetEvents:
     """The company domain of each referral (website, else customer e-mail), or why it has none."""
     began = utc_now()
 
@@ -120,7 +120,7 @@ def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseReso
                 shown["top_skip_reasons"] = examples_table(top_skip_reasons(connection))
             return shown
 
-    return result_of(
+    yield from result_of(
         context,
         database.engine,
         lambda: normalize.normalize_domains(database.stage(context)),
@@ -141,10 +141,10 @@ def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseReso
     tags=PERSONAL_DATA,
     check_specs=gate_specs("partner_center_referrals"),
 )
-def partner_center_referrals(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
+def partner_center_referrals(context: dg.AssetExecutionContext, database: DatabaseResource) -> AssetEvents:
     """Where each referral stands now: type, status, deal, expiry, domain. Every readable referral is here."""
     began = utc_now()
-    return result_of(
+    yield from result_of(
         context,
         database.engine,
         lambda: track.track_referrals(database.stage(context)),
@@ -163,9 +163,9 @@ def partner_center_referrals(context: dg.AssetExecutionContext, database: Databa
     pool=SYNC_POOL,
     tags=PERSONAL_DATA,
 )
-def raw_leads(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult[None]:
+def raw_leads(context: dg.AssetExecutionContext, database: DatabaseResource) -> AssetEvents:
     """One lead per referral that has a company domain, updated with it and withdrawn when the domain goes."""
-    return result_of(
+    yield from result_of(
         context,
         database.engine,
         lambda: leads.make_leads(database.stage(context)),
@@ -183,10 +183,10 @@ def raw_leads(context: dg.AssetExecutionContext, database: DatabaseResource) -> 
     pool=SYNC_POOL,
     check_specs=gate_specs("companies"),
 )
-def companies(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
+def companies(context: dg.AssetExecutionContext, database: DatabaseResource) -> AssetEvents:
     """One company per domain. A declared Azure tenant makes its provider M365, whatever DNS says."""
     began = utc_now()
-    return result_of(
+    yield from result_of(
         context,
         database.engine,
         lambda: leads.upsert_companies(database.stage(context)),

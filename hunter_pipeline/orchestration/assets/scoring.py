@@ -9,7 +9,7 @@ from pydantic import Field
 from hunter_pipeline.orchestration.assets.referrals import companies
 from hunter_pipeline.orchestration.checks import gate_results, gate_specs
 from hunter_pipeline.orchestration.guards import SYNC_POOL
-from hunter_pipeline.orchestration.metadata import OWNERS, examples_table, result_of, table_metadata
+from hunter_pipeline.orchestration.metadata import OWNERS, AssetEvents, examples_table, result_of, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, DnsResource, ScoringResource
 from hunter_pipeline.pipeline import scores, signals
 from hunter_pipeline.pipeline.context import StageReport, utc_now
@@ -44,7 +44,7 @@ class SignalsConfig(dg.Config):
 )
 def domain_signals(
     context: dg.AssetExecutionContext, config: SignalsConfig, database: DatabaseResource, dns: DnsResource
-) -> dg.MaterializeResult[None]:
+) -> AssetEvents:
     """MX, SPF, DKIM, DMARC and mailbox provider of each company's domain, looked up once.
 
     A look-up that stayed open is tried again with back-off. A domain that has signals is asked again only by a
@@ -64,7 +64,7 @@ def domain_signals(
         with database.engine().connect() as connection:
             return {"domains_with_failed_lookups": dg.MetadataValue.int(open_lookups(connection))}
 
-    return result_of(
+    yield from result_of(
         context,
         database.engine,
         run,
@@ -83,9 +83,7 @@ def domain_signals(
     pool=SYNC_POOL,
     check_specs=gate_specs("lead_scores"),
 )
-def lead_scores(
-    context: dg.AssetExecutionContext, database: DatabaseResource, scoring: ScoringResource
-) -> dg.MaterializeResult:  # type: ignore[type-arg]  # see gate_specs
+def lead_scores(context: dg.AssetExecutionContext, database: DatabaseResource, scoring: ScoringResource) -> AssetEvents:
     """Score, segment, category and reason of every domain, computed again when its facts or the rules change."""
     began = utc_now()
 
@@ -109,7 +107,7 @@ def lead_scores(
                 shown["moved"] = examples_table(moved)
         return shown
 
-    return result_of(
+    yield from result_of(
         context,
         database.engine,
         run,
