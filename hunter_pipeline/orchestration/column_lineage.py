@@ -1,14 +1,16 @@
 """Which column comes from which, from payload to score.
 
-Belongs here: the mapping, and its form for Dagster. Does not belong here: anything measured; the mapping says
-what the stages' code does, and a test holds every name in it to the tables.
+Belongs here: the mapping, and its form for Dagster. Does not belong here: anything measured, and what a column means
+(`store.tables`). The mapping says what the stages' code does, and a test holds every name in it to the tables.
 """
 
+import re
 from collections.abc import Mapping
 
 import dagster as dg
 
 from hunter_pipeline.pipeline.scores import FOUND_BY_SCAN
+from hunter_pipeline.readers import lead_columns
 from hunter_pipeline.store.tables import domain_signals
 
 RAW = "partner_center_referrals_raw"
@@ -18,6 +20,12 @@ LEADS = "raw_leads"
 COMPANIES = "companies"
 SIGNALS = "domain_signals"
 SCORES = "lead_scores"
+SYNCS = "sync_runs"
+REGISTRATIONS = "domain_registrations"
+TENANTS = "domain_tenants"
+STORIES = "referral_lineage"
+SOURCE = "partner_center"
+USE = "lead_list"
 
 Source = tuple[str, str]
 
@@ -30,7 +38,23 @@ _SCORED: tuple[Source, ...] = (
     (TRACKED, "is_open"),
 )
 
+_TABLES = {"c": COMPANIES, "s": SCORES, "t": TRACKED}
+"""What the short names in the SQL of `lead_columns` stand for."""
+
+
+def _read_by(sql: str) -> tuple[Source, ...]:
+    """The columns that the expression of a column of the lead list reads; a count reads the referrals' ids."""
+    named = re.findall(r"\b([cst])\.([a-z_]+)", sql) or [("t", "referral_id")]
+    return tuple(dict.fromkeys((_TABLES[short], column) for short, column in named))
+
+
 COLUMN_SOURCES: Mapping[str, Mapping[str, tuple[Source, ...]]] = {
+    RAW: {
+        "referral_id": ((SOURCE, "id"),),
+        "etag": ((SOURCE, "eTag"),),
+        **dict.fromkeys(("source_updated_at", "partition_day"), ((SOURCE, "updatedDateTime"),)),
+        **dict.fromkeys(("payload", "payload_original", "content_hash", "payload_form"), ((SOURCE, "referral"),)),
+    },
     DOMAINS: {
         "referral_id": ((RAW, "referral_id"),),
         "raw_id": ((RAW, "id"),),
@@ -78,24 +102,32 @@ COLUMN_SOURCES: Mapping[str, Mapping[str, tuple[Source, ...]]] = {
             _SCORED,
         ),
     },
+    SYNCS: {
+        "fetched": ((RAW, "referral_id"),),
+        "new_versions": ((RAW, "id"),),
+        "succeeded": ((TRACKED, "domain"),),
+        "skipped": ((DOMAINS, "skip_reason"),),
+    },
+    REGISTRATIONS: {"domain": ((COMPANIES, "domain"),)},
+    TENANTS: {"domain": ((COMPANIES, "domain"),)},
+    STORIES: {
+        "referral_id": ((RAW, "referral_id"),),
+        "input": ((RAW, "payload"), (DOMAINS, "attempts"), (SCORES, "inputs")),
+        "decision": (
+            (DOMAINS, "domain"), (DOMAINS, "skip_reason"), (TRACKED, "status"), (COMPANIES, "provider"),
+            (SIGNALS, "signals"), (SCORES, "reason"),
+        ),
+    },
+    USE: {column.name: _read_by(column.column.sql) for column in lead_columns.COLUMNS},
 }  # fmt: skip
 """Table -> column -> the columns that its values are made of. Columns that a stage makes itself are not named."""
 
 
-def sources_text(table: str, column: str) -> str | None:
-    """Where a column comes from, in words; None when the stage makes it itself."""
-    sources = COLUMN_SOURCES.get(table, {}).get(column)
-    return "from " + ", ".join(".".join(source) for source in sources) if sources else None
-
-
-def column_lineage(table: str) -> dg.TableColumnLineage | None:
-    """The mapping of one table for Dagster; None for a table that is made of no other."""
-    columns = COLUMN_SOURCES.get(table)
-    if columns is None:
-        return None
+def column_lineage(asset: str) -> dg.TableColumnLineage:
+    """The mapping of one asset for Dagster."""
     return dg.TableColumnLineage(
         deps_by_column={
-            column: [dg.TableColumnDep(asset_key=dg.AssetKey(asset), column_name=name) for asset, name in sources]
-            for column, sources in columns.items()
+            column: [dg.TableColumnDep(asset_key=dg.AssetKey(source), column_name=name) for source, name in sources]
+            for column, sources in COLUMN_SOURCES[asset].items()
         }
     )

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine, Table
 
-from hunter_pipeline.orchestration.column_lineage import column_lineage, sources_text
+from hunter_pipeline.orchestration.column_lineage import column_lineage
 from hunter_pipeline.orchestration.failures import StepError, failing_clearly
 from hunter_pipeline.orchestration.versions import version_of
 from hunter_pipeline.pipeline.context import StageReport
@@ -27,16 +27,13 @@ PERSONAL_DATA = {"hunter/personal-data": "yes"}
 
 
 def column_schema(table: Table) -> dg.TableSchema:
-    """The columns of a table with type, comment, origin and constraints, as Dagster shows them.
-
-    The origin stands in the description because Dagster's own column lineage view is not in its open-source UI.
-    """
+    """The columns of a table with type, meaning and constraints, as Dagster shows them."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name=column.name,
                 type=str(column.type),
-                description="; ".join(filter(None, (column.comment, sources_text(table.name, column.name)))),
+                description=column.comment,
                 constraints=dg.TableColumnConstraints(
                     nullable=bool(column.nullable), unique=bool(column.unique or column.primary_key)
                 ),
@@ -48,11 +45,10 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 def table_metadata(table: Table) -> dict[str, Any]:
     """Definition metadata of an asset that is a table."""
-    lineage = column_lineage(table.name)
     return {
         "dagster/table_name": f"public.{table.name}",
         "dagster/column_schema": column_schema(table),
-        **({"dagster/column_lineage": lineage} if lineage else {}),
+        "dagster/column_lineage": column_lineage(table.name),
     }
 
 

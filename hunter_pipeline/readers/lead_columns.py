@@ -47,8 +47,14 @@ def add_up(values: Sequence[tuple[str | None, str]]) -> tuple[Deal, ...]:
 class Lead:
     """A company domain with at least one referral. Without a score yet, the fields of the score are null."""
 
-    domain: Annotated[str, Column("Domain", "c.domain", kind="domain", sort=Sort("domain"))]
-    company_name: Annotated[str | None, Column("Company", "c.canonical_name", sort=Sort("company", sql="c.sort_name"))]
+    domain: Annotated[
+        str,
+        Column("Domain", "c.domain", "Registrable domain: the company's identity", kind="domain", sort=Sort("domain")),
+    ]
+    company_name: Annotated[
+        str | None,
+        Column("Company", "c.canonical_name", "Name on its newest referral", sort=Sort("company", sql="c.sort_name")),
+    ]
     referral_type: Annotated[
         ReferralType | None,
         Column(
@@ -59,21 +65,41 @@ class Lead:
         ),
     ]
     category: Annotated[str | None, Column("Category", "s.category", "P1 (best) to P6", kind="category")]
-    category_label: Annotated[str | None, Column("Category in words", "s.category_label")]
+    category_label: Annotated[
+        str | None, Column("Category in words", "s.category_label", "What the category means for a sales person")
+    ]
     score: Annotated[
         int | None,
         Column("Score", "s.score", "Readiness, 0 to 100", kind="score", sort=Sort("score", largest_first=True)),
     ]
-    segment: Annotated[str | None, Column("Segment", "s.segment", kind="segment")]
+    segment: Annotated[
+        str | None, Column("Segment", "s.segment", "What can be sold: Existing, Migration, Cold, Skip", kind="segment")
+    ]
     reason: Annotated[str | None, Column("Reason", "s.reason", "Why, in one sentence")]
     provider: Annotated[str | None, Column("Provider", "c.provider", "Mailbox provider", kind="provider")]
     priority_score: Annotated[int | None, Column("Priority", "s.priority_score", "1 (best) to 7", kind="number")]
-    technical_heat: Annotated[str | None, Column("Technical heat", "s.technical_heat")]
-    commercial_segment: Annotated[str | None, Column("Commercial segment", "s.commercial_segment")]
-    commercial_heat: Annotated[str | None, Column("Commercial heat", "s.commercial_heat")]
-    referrals: Annotated[int, Column("Referrals", "count(*)", kind="number", added_up=True)]
+    technical_heat: Annotated[
+        str | None, Column("Technical heat", "s.technical_heat", "How ready its mail set-up is: Hot, Warm, Cold")
+    ]
+    commercial_segment: Annotated[
+        str | None,
+        Column("Commercial segment", "s.commercial_segment", "Who serves it today: GREENFIELD, COMPETITIVE ..."),
+    ]
+    commercial_heat: Annotated[
+        str | None, Column("Commercial heat", "s.commercial_heat", "How well that sells: HIGH, MEDIUM, LOW")
+    ]
+    referrals: Annotated[
+        int, Column("Referrals", "count(*)", "Number of its referrals, open or not", kind="number", added_up=True)
+    ]
     open_referrals: Annotated[
-        int, Column("Open referrals", "count(*) FILTER (WHERE t.is_open)", kind="number", added_up=True)
+        int,
+        Column(
+            "Open referrals",
+            "count(*) FILTER (WHERE t.is_open)",
+            "Of these, still to be won",
+            kind="number",
+            added_up=True,
+        ),
     ]
     deal_value: Annotated[
         Amount | None,
@@ -127,8 +153,16 @@ class Lead:
             added_up=True,
         ),
     ]
-    azure_tenant_id: Annotated[str | None, Column("Declared Azure tenant", "c.azure_tenant_id", kind="id")]
-    scored_at: Annotated[datetime | None, Column("Scored", "s.scored_at", kind="moment")]
+    azure_tenant_id: Annotated[
+        str | None,
+        Column(
+            "Declared Azure tenant",
+            "c.azure_tenant_id",
+            "Tenant that a referral names: an existing customer of Microsoft 365",
+            kind="id",
+        ),
+    ]
+    scored_at: Annotated[datetime | None, Column("Scored", "s.scored_at", "When the score was computed", kind="moment")]
 
 
 COLUMNS = declared_columns(Lead)

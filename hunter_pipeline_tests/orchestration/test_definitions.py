@@ -103,7 +103,7 @@ def test_every_asset_says_what_it_is(definitions: dg.Definitions, name: str):
     shown = {column.name: column.description or "" for column in node.metadata["dagster/column_schema"].columns}
     columns = tables.metadata.tables[name].columns
     assert list(shown) == [column.name for column in columns]
-    assert all(shown[column.name].startswith(column.comment) for column in columns)
+    assert all(shown[column.name] == column.comment for column in columns)
 
 
 def test_only_the_raw_referrals_are_partitioned_by_day_and_a_range_is_one_run(definitions: dg.Definitions):

@@ -6,7 +6,17 @@ newest materialization only, and a sync materializes every other asset each ten 
 
 import dagster as dg
 
+from hunter_pipeline.orchestration.column_lineage import column_lineage
 from hunter_pipeline.orchestration.metadata import OWNERS
+from hunter_pipeline.readers import lead_columns
+
+REFERRAL_FIELDS = {
+    "id": "The referral's id, for ever the same",
+    "eTag": "Changes with every change of the referral; an answer names the one that it answers",
+    "updatedDateTime": "When the referral last changed at Microsoft; pages are sorted by it, newest first",
+    "referral": "The whole referral: customer, deal, status, team, history",
+}
+"""What of a referral the stages rest on by name (Partner Center's referrals API)."""
 
 SOURCE = dg.AssetSpec(
     "partner_center",
@@ -17,6 +27,11 @@ SOURCE = dg.AssetSpec(
     group_name="referrals",
     kinds={"api"},
     owners=OWNERS,
+    metadata={
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, description=meaning) for name, meaning in REFERRAL_FIELDS.items()]
+        )
+    },
 )
 
 USE = dg.AssetSpec(
@@ -29,6 +44,15 @@ USE = dg.AssetSpec(
     group_name="use",
     kinds={"fastapi"},
     owners=OWNERS,
+    metadata={
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(column.name, type=column.type.__name__, description=column.help)
+                for column in lead_columns.COLUMNS
+            ]
+        ),
+        "dagster/column_lineage": column_lineage("lead_list"),
+    },
 )
 
 ENDS = (SOURCE, USE)
