@@ -33,7 +33,7 @@ class Story:
     """One referral: how it stands, and what each stage decided last.
 
     :param company: the customer's name, or None.
-    :param score: of the referral's domain, or None while there is none; segment and category likewise.
+    :param score: of the referral's domain, or None while there is none; segment, category and reason likewise.
     :param steps: the newest step of each stage, in the order of the stages.
     :param earlier: number of older steps.
     """
@@ -47,6 +47,7 @@ class Story:
     score: int | None
     segment: str | None
     category: str | None
+    reason: str | None
     steps: tuple[LineageStep, ...]
     earlier: int
 
@@ -124,7 +125,8 @@ def read_stories(connection: Connection, referral_ids: Sequence[str]) -> dict[st
         for row in connection.execute(
             text(
                 "SELECT t.referral_id, t.company_name, t.domain, t.referral_type,"
-                " t.status || coalesce('/' || t.substatus, '') AS status, t.expires_at, s.score, s.segment, s.category"
+                " t.status || coalesce('/' || t.substatus, '') AS status, t.expires_at,"
+                " s.score, s.segment, s.category, s.reason"
                 " FROM partner_center_referrals t LEFT JOIN lead_scores s USING (domain)"
                 " WHERE t.referral_id = ANY(:ids)"
             ),
@@ -145,10 +147,24 @@ def read_stories(connection: Connection, referral_ids: Sequence[str]) -> dict[st
             score=now.get("score"),
             segment=now.get("segment"),
             category=now.get("category"),
+            reason=now.get("reason"),
             steps=tuple(newest),
             earlier=len(told) - len(newest),
         )
     return stories
+
+
+def in_short(story: Story) -> str:
+    """The story on one line of plain text: company, type, status, score, and why it has that score or none."""
+    name = story.company or "Unnamed customer"
+    facts = [story.referral_type or "type undecided", f"status {story.status}" if story.status else "not tracked"]
+    if story.score is None:
+        facts.append("not scored")
+        reason = story.steps[-1].decision if story.steps else "no stage has taken it"
+    else:
+        facts.append(f"score {story.score}, {story.segment}, {story.category}")
+        reason = story.reason or ""
+    return _one_line(f"{name}: {', '.join(facts)}: {reason}")
 
 
 def to_markdown(story: Story) -> str:
@@ -181,7 +197,9 @@ def to_markdown(story: Story) -> str:
 
 def plain(value: str | None) -> str:
     """Text that Markdown shows as it is, on one line, shortened, with e-mail addresses masked."""
-    line = _EMAIL.sub(lambda found: mask_email(found[0]), " ".join((value or "-").split()))
-    if len(line) > LONGEST_TEXT:
-        line = line[:LONGEST_TEXT] + "…"
-    return _MARKUP.sub(r"\\\1", line)
+    return _MARKUP.sub(r"\\\1", _one_line(value or "-"))
+
+
+def _one_line(value: str) -> str:
+    line = _EMAIL.sub(lambda found: mask_email(found[0]), " ".join(value.split()))
+    return line[:LONGEST_TEXT] + "…" if len(line) > LONGEST_TEXT else line

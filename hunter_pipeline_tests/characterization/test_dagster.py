@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import create_test_daemon_workspace_context
+from dagster._core.test_utils import create_run_for_test, create_test_daemon_workspace_context
 from dagster._core.workspace.load_target import PythonFileTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
@@ -132,6 +132,9 @@ def test_a_job_takes_the_checks_of_its_assets_unless_they_are_taken_out():
 
 REPORTING = """
 import dagster as dg
+from dagster._core.definitions.run_request import DagsterRunReaction
+from dagster._core.events import DagsterEventBatchMetadata, StepMaterializationData
+from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
 ENTITIES = dg.DynamicPartitionsDefinition(name="entities")
 
@@ -141,17 +144,22 @@ def stories() -> None: ...
 @dg.sensor(target=stories, default_status=dg.DefaultSensorStatus.RUNNING)
 def reporter(context):
     context.instance.add_dynamic_partitions("entities", ["a", "b"])
-    return dg.SensorResult(
-        asset_events=[dg.AssetMaterialization("stories", partition=key, metadata={"story": key * 3}) for key in "ab"],
-        cursor="2",
-        skip_reason="published",
-    )
+    for key in "ab":
+        told = dg.AssetMaterialization("stories", partition=key, metadata={"story": key * 3})
+        event = dg.DagsterEvent(
+            "ASSET_MATERIALIZATION", job_name=RUNLESS_JOB_NAME, event_specific_data=StepMaterializationData(told)
+        )
+        batch = DagsterEventBatchMetadata("one", is_end=key == "b")
+        context.instance.report_dagster_event(event, run_id=RUNLESS_RUN_ID, batch_metadata=batch)
+    context.update_cursor("2")
+    [run] = context.instance.get_runs()
+    yield DagsterRunReaction(run, run_status=run.status)
 
 defs = dg.Definitions(assets=[stories], sensors=[reporter])
 """
 
 
-def test_the_daemon_records_events_that_a_sensor_reports_and_keeps_its_cursor_without_a_run(tmp_path: Path):
+def test_a_sensor_reports_events_in_a_batch_and_its_tick_is_a_success_that_names_the_run(tmp_path: Path, batched: bool):
     file = tmp_path / "reporting.py"
     file.write_text(REPORTING, "utf-8")
     home = tmp_path / "home"
@@ -163,6 +171,7 @@ def test_the_daemon_records_events_that_a_sensor_reports_and_keeps_its_cursor_wi
             instance,
         ) as workspace,
     ):
+        run = create_run_for_test(instance, status=dg.DagsterRunStatus.SUCCESS)
         list(execute_sensor_iteration(workspace, logging.getLogger("test"), None, None))
         assert set(instance.get_dynamic_partitions("entities")) == {"a", "b"}
         records = instance.fetch_materializations(dg.AssetKey("stories"), limit=10).records
@@ -171,6 +180,6 @@ def test_the_daemon_records_events_that_a_sensor_reports_and_keeps_its_cursor_wi
         (state,) = instance.all_instigator_state()
         assert state.instigator_data.cursor == "2"
         (made,) = instance.get_ticks(state.instigator_origin_id, state.selector_id)
-        assert made.status.value == "SKIPPED"
-        assert made.tick_data.skip_reason == "published"
-        assert instance.get_runs_count() == 0
+        assert made.status.value == "SUCCESS"
+        assert list(made.tick_data.origin_run_ids) == [run.run_id]
+        assert instance.get_runs_count() == 1

@@ -37,7 +37,7 @@ GRAPH = {
     "domain_signals": {"companies"},
     "lead_scores": {"domain_signals"},
     "sync_runs": {"lead_scores"},
-    "referral_lineage": {"lead_scores"},
+    "referral_lineage": {"lead_list"},
     "lead_list": {"lead_scores", "companies", "partner_center_referrals"},
 }
 """Each asset with what it follows."""

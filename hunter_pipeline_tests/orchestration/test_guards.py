@@ -211,6 +211,12 @@ def test_a_backfill_is_never_dropped_and_waits_for_its_turn(instance: dg.Dagster
     assert queued.tags[EXCLUSIVE_TAG] == "referral_sync"
 
 
+def test_a_run_from_the_asset_graph_that_waits_for_its_pool_is_not_dead(instance: dg.DagsterInstance, engine: Engine):
+    waiting = submit(instance, queueable(instance, "__ASSET_JOB", {".dagster/pool/referral_sync": "true"}))
+    assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + timedelta(hours=5)) == []
+    assert status_of(instance, waiting) == dg.DagsterRunStatus.QUEUED
+
+
 @pytest.mark.parametrize(
     ("error", "transient"),
     [

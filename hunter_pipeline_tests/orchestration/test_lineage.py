@@ -1,6 +1,7 @@
 """Stories of referrals in Dagster: published by the sensor when they change, told again by hand."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import Engine, text
 
+from hunter_pipeline.orchestration import sensors
 from hunter_pipeline.orchestration.assets.lineage import REFERRALS, referral_lineage
 from hunter_pipeline.orchestration.resources import make_resources
-from hunter_pipeline.orchestration.sensors import STORIES_PER_TICK, is_partition_key, referral_lineage_sensor
+from hunter_pipeline.orchestration.sensors import is_partition_key, referral_lineage_sensor
 from hunter_pipeline.store import tables
 
 PUBLISHED = 58
@@ -25,10 +27,28 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def tick(instance: dg.DagsterInstance, cursor: str | None = None):
-    """What the sensor answers now."""
+@dataclass(frozen=True)
+class Tick:
+    """What a tick published, and what it answered."""
+
+    asset_events: list[dg.AssetMaterialization]
+    cursor: str | None
+    skip_message: str | None
+    acted_on: list[str]
+
+
+def published(instance: dg.DagsterInstance) -> list[dg.EventLogRecord]:
+    return list(instance.fetch_materializations(referral_lineage.key, limit=10_000, ascending=True).records)
+
+
+def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> Tick:
+    """What the sensor does now."""
+    before = len(published(instance))
     with dg.build_sensor_context(instance=instance, cursor=cursor, resources=make_resources()) as context:
-        return referral_lineage_sensor.evaluate_tick(context)
+        answer = referral_lineage_sensor.evaluate_tick(context)
+    told = [record.asset_materialization for record in published(instance)[before:] if record.asset_materialization]
+    runs = [reaction.dagster_run.run_id for reaction in answer.dagster_run_reactions or [] if reaction.dagster_run]
+    return Tick(told, answer.cursor, answer.skip_message, runs)
 
 
 def keys(instance: dg.DagsterInstance) -> set[str]:
@@ -90,6 +110,10 @@ def test_a_story_reads_from_payload_to_score_with_a_link_to_each_run(synced: Eng
         ).one()
     assert story.startswith(f"### {company}: score {score}, ")
     assert scored.metadata["score"].value == score
+    line = str(scored.metadata["in_short"].value)
+    assert line.startswith(f"{company}: ")
+    assert f"score {score}, " in line
+    assert "\n" not in line
     assert scored.metadata["domain"].value == domain
     told = [line.split("**")[1] for line in story.splitlines() if line[:1].isdigit()]
     assert told == [
@@ -99,17 +123,21 @@ def test_a_story_reads_from_payload_to_score_with_a_link_to_each_run(synced: Eng
     assert story.count("(/runs/run-1)") == 7
 
 
-def test_a_tick_is_bounded_and_the_next_goes_on_where_it_ended(synced: Engine, instance: dg.DagsterInstance):
-    add_steps(synced, [f"r-{number}" for number in range(STORIES_PER_TICK + 50)])
-    published: list[str | None] = []
+def test_a_tick_is_bounded_and_the_next_goes_on_where_it_ended(
+    synced: Engine, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sensors, "STORIES_PER_TICK", 100)
+    monkeypatch.setattr(sensors, "AT_ONCE", 30)
+    add_steps(synced, [f"r-{number}" for number in range(150)])
+    told: list[str | None] = []
     cursor = None
     sizes = []
     while events := (answer := tick(instance, cursor)).asset_events:
         sizes.append(len(events))
-        published += [event.partition for event in events]
+        told += [event.partition for event in events]
         cursor = answer.cursor
-    assert sizes == [STORIES_PER_TICK, PUBLISHED + 50]
-    assert len(set(published)) == len(published)
+    assert sizes == [100, 100, PUBLISHED + 150 - 200]
+    assert len(set(told)) == len(told)
     assert cursor == last_id(synced)
 
 
@@ -127,13 +155,15 @@ def test_what_a_run_under_way_has_written_waits_for_its_end(synced: Engine, inst
     run = create_run_for_test(instance, job_name="referral_sync_job", status=dg.DagsterRunStatus.STARTED)
     add_steps(synced, ["done"], "finished-run")
     add_steps(synced, ["half"], run.run_id)
-    published = tick(instance, cursor)
-    assert [event.partition for event in published.asset_events] == ["done"]
-    waiting = tick(instance, published.cursor)
+    first = tick(instance, cursor)
+    assert [event.partition for event in first.asset_events] == ["done"]
+    waiting = tick(instance, first.cursor)
     assert waiting.asset_events == []
     assert str(waiting.skip_message).startswith("run_under_way")
     instance.report_run_failed(run)
-    assert [event.partition for event in tick(instance, published.cursor).asset_events] == ["half"]
+    ended = tick(instance, first.cursor)
+    assert [event.partition for event in ended.asset_events] == ["half"]
+    assert (ended.acted_on, ended.skip_message) == ([run.run_id], None), "a tick that publishes is none that is skipped"
 
 
 def test_a_run_that_never_ends_holds_its_stories_back_for_an_hour_only(synced: Engine, instance: dg.DagsterInstance):
@@ -236,16 +266,16 @@ def test_which_ids_can_be_partition_keys(instance: dg.DagsterInstance, key: str,
 
 
 def test_one_partition_by_hand_tells_the_same_story_from_the_table(synced: Engine, instance: dg.DagsterInstance):
-    published = tick(instance).asset_events[5]
-    result = materialize(instance, partition_key=published.partition)
+    one = tick(instance).asset_events[5]
+    result = materialize(instance, partition_key=one.partition)
     assert result.success
     (told,) = result.asset_materializations_for_node("referral_lineage")
-    assert told.partition == published.partition
-    assert told.metadata["story"] == published.metadata["story"]
+    assert told.partition == one.partition
+    assert told.metadata == one.metadata
 
 
 def test_a_range_of_partitions_is_one_run_with_a_story_for_each(synced: Engine, instance: dg.DagsterInstance):
-    published = {event.partition: event for event in tick(instance).asset_events}
+    ticked = {event.partition: event for event in tick(instance).asset_events}
     in_order = list(instance.get_dynamic_partitions(str(REFERRALS.name)))
     result = materialize(
         instance,
@@ -258,7 +288,7 @@ def test_a_range_of_partitions_is_one_run_with_a_story_for_each(synced: Engine, 
     told = {each.partition: each for each in result.asset_materializations_for_node("referral_lineage")}
     assert set(told) == set(in_order[10:14])
     for key, each in told.items():
-        assert each.metadata["story"] == published[key].metadata["story"]
+        assert each.metadata["story"] == ticked[key].metadata["story"]
 
 
 def test_a_partition_that_no_stage_has_taken_fails_and_says_what_to_do(synced: Engine, instance: dg.DagsterInstance):
@@ -292,5 +322,7 @@ def test_no_story_holds_an_address_of_a_person(synced: Engine, instance: dg.Dags
         )
     assert len(addresses) > 20
     assert len(names) > 20
-    told = "\n".join(str(event.metadata["story"].value) for event in tick(instance).asset_events)
+    told = "\n".join(
+        str(event.metadata[name].value) for event in tick(instance).asset_events for name in ("story", "in_short")
+    )
     assert not [secret for secret in addresses | names if secret in told]

@@ -10,11 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from hunter_pipeline.orchestration.assets.scoring import lead_scores
+from hunter_pipeline.orchestration.assets.outside import USE
 from hunter_pipeline.orchestration.failures import StepError, failing_clearly
 from hunter_pipeline.orchestration.metadata import OWNERS, table_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource
-from hunter_pipeline.readers.lineage_story import Story, read_stories, to_markdown
+from hunter_pipeline.readers.lineage_story import Story, in_short, read_stories, to_markdown
 from hunter_pipeline.store import tables
 
 REFERRALS = dg.DynamicPartitionsDefinition(name="referrals")
@@ -24,8 +24,8 @@ AT_ONCE = 500
 
 
 def story_metadata(story: Story) -> Mapping[str, Any]:
-    """What a partition shows: the story, and beside it what is worth searching and plotting."""
-    metadata: dict[str, Any] = {"story": dg.MetadataValue.md(to_markdown(story))}
+    """What a partition shows: the story on one line, what is worth plotting, and the whole story."""
+    metadata: dict[str, Any] = {"in_short": dg.MetadataValue.text(in_short(story))}
     if story.score is not None:
         metadata["score"] = dg.MetadataValue.int(story.score)
     if story.domain:
@@ -33,13 +33,16 @@ def story_metadata(story: Story) -> Mapping[str, Any]:
     if story.steps:
         newest = max(story.steps, key=lambda step: step.recorded_at)
         metadata["last_step"] = dg.MetadataValue.timestamp(newest.recorded_at)
+    metadata["story"] = dg.MetadataValue.md(to_markdown(story))
     return metadata
 
 
 @dg.asset(
     partitions_def=REFERRALS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    deps=[lead_scores],
+    # Not of `lead_scores`: Dagster would call all stories unsynced whenever a single score changes. Which story is to
+    # be told again is known by the sensor alone.
+    deps=[USE],
     group_name="lineage",
     kinds={"postgres", "markdown"},
     owners=OWNERS,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hunter_pipeline.readers.lineage import LineageStep
-from hunter_pipeline.readers.lineage_story import Story, plain, to_markdown
+from hunter_pipeline.readers.lineage_story import Story, in_short, plain, to_markdown
 
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 STORY = Story(
@@ -21,6 +21,7 @@ STORY = Story(
     score=72,
     segment="Migration",
     category="P2",
+    reason="On-premises Exchange, no DMARC",
     steps=(
         LineageStep("raw_leads", "company domain contoso.com", "made a lead", "partner/r-1", "1", "run-aaaaaa", AT),
         LineageStep("lead_scores", None, "score 72: by rule", None, "c18d", "run-bbbbbb", AT),
@@ -46,6 +47,18 @@ def test_it_leads_from_the_standing_through_each_step_with_input_decision_row_ru
         "",
         "3 earlier steps: `hunter lineage --history` prints them.",
     ]
+
+
+def test_in_short_it_is_one_line_with_the_reason_for_the_score_or_for_there_being_none():
+    assert in_short(STORY) == (
+        "Contoso: co-sell, status New/Pending, score 72, Migration, P2: On-premises Exchange, no DMARC"
+    )
+    skipped = LineageStep("normalized_domains", None, "skipped:\nconsumer_mail", None, "1", "run-a", AT)
+    unscored = replace(STORY, score=None, segment=None, category=None, reason=None, steps=(skipped,))
+    assert in_short(unscored) == "Contoso: co-sell, status New/Pending, not scored: skipped: consumer_mail"
+    bare = replace(unscored, company="jane.roe@contoso.com", referral_type=None, status=None, steps=())
+    assert in_short(bare).endswith(": type undecided, not tracked, not scored: no stage has taken it")
+    assert "jane.roe" not in in_short(bare)
 
 
 def test_a_referral_that_no_stage_could_take_has_neither_name_nor_score():
