@@ -1,5 +1,6 @@
 """What a sync with nothing new costs beside its stages: rows and bytes in Dagster's storage, and connections."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -16,8 +17,8 @@ from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 
-MOST_ROWS = 90
-MOST_BYTES = 100_000
+MOST_ROWS = 75
+MOST_BYTES = 50_000
 MOST_CONNECTIONS = 10
 
 
@@ -80,3 +81,34 @@ def test_a_quiet_sync_leaves_few_rows_and_opens_few_connections(after_a_sync: dg
     assert sum(rows for rows, _ in grown.values()) <= MOST_ROWS, grown
     assert sum(size for _, size in grown.values()) <= MOST_BYTES, grown
     assert len(opened) <= MOST_CONNECTIONS
+
+
+def two_assets() -> dg.JobDefinition:
+    @dg.asset
+    def first() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult()
+
+    @dg.asset(deps=[first])
+    def second() -> dg.MaterializeResult[None]:
+        if "BROKEN" in os.environ:
+            raise ValueError("broken")
+        return dg.MaterializeResult()
+
+    return dg.Definitions(
+        assets=[first, second], jobs=[dg.define_asset_job("both")], executor=dg.in_process_executor
+    ).resolve_job_def("both")
+
+
+def test_a_failed_run_is_executed_again_from_its_failed_step_on(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BROKEN", "yes")
+    job = dg.reconstructable(two_assets)
+    with dg.execute_job(job, instance, raise_on_error=False) as failed:
+        assert not failed.success
+    monkeypatch.delenv("BROKEN")
+    again = dg.ReexecutionOptions.from_failure(failed.run_id, instance)
+    with dg.execute_job(job, instance, reexecution_options=again) as mended:
+        assert mended.success
+        steps = {event.step_key for event in mended.all_events if event.event_type == dg.DagsterEventType.STEP_START}
+        assert steps == {"second"}
