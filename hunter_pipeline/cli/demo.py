@@ -22,7 +22,7 @@ from hunter_pipeline.cli.sign_in import sign_in
 from hunter_pipeline.cli.sync import show_books, sync_now
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.services import make_sign_in
-from hunter_pipeline.settings import SettingsError, load_settings
+from hunter_pipeline.settings import Settings, SettingsError, load_settings
 from hunter_pipeline.store.database import open_database
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def demo() -> None:
         err().print("Signing in to the sandbox (its identity provider approves the code by itself)")
         sign_in(make_sign_in(settings, engine))
         books = sync_now(settings, engine, Window(FIRST_DAY, datetime.now(UTC).date()))
+        _evaluate_checks(settings)
         scanned = "DNS was asked" if world.dns.questions else "DNS was not asked: every domain is known"
         print_leads(engine, limit=10)
         show_books(engine, books)
@@ -68,6 +69,14 @@ def demo() -> None:
         (f"{hunter} dev --sandbox", "the Dagster UI on the same data (make dev)"),
     ):
         out().print(f"  {command:<42}{use}", markup=False)
+
+
+def _evaluate_checks(settings: Settings) -> None:
+    """Have the standing checks evaluated, which otherwise are hourly, so that the Dagster UI shows them."""
+    from hunter_pipeline.orchestration.run_sync import evaluate_standing_checks  # imports Dagster, which takes seconds
+
+    with err().status("checking"):
+        evaluate_standing_checks(settings)
 
 
 def sandbox(

@@ -1,4 +1,4 @@
-"""A sync from a shell: the same job as in the UI, run in this process, on the same instance.
+"""A sync from a shell, and the standing checks: the same jobs as in the UI, run in this process, on the same instance.
 
 Belongs here: starting the job with a window and reading how it ended. Does not belong here: how progress and
 outcome are shown. The run, its log and its counts are in the Dagster UI like any other's.
@@ -18,6 +18,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.utils import make_new_run_id
 
 from hunter_pipeline.orchestration.build import build_defs
+from hunter_pipeline.orchestration.checks import standing_checks_job
 from hunter_pipeline.orchestration.failures import failure_reason
 from hunter_pipeline.orchestration.guards import SIGNED_TAG, guarded, sweep_orphans, sync_under_way
 from hunter_pipeline.orchestration.home import prepare_dagster_home
@@ -123,3 +124,16 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
                 if event.event_type == dg.DagsterEventType.STEP_FAILURE
             )
         return SyncOutcome(result.run_id, None if result.success else error or "the run failed; see the Dagster UI")
+
+
+def evaluate_standing_checks(settings: Settings) -> None:
+    """Run `standing_checks_job` in this process and wait for its end; what it finds is shown in the UI."""
+    prepare_dagster_home(settings)
+
+    @dg.logger(config_schema={})
+    def silent(_: dg.InitLoggerContext) -> logging.Logger:
+        return logging.Logger("hunter.checks", logging.CRITICAL)  # noqa: LOG001 - as above
+
+    with dg.DagsterInstance.get() as instance:
+        job = build_defs(settings, loggers={"silent": silent}).resolve_job_def(standing_checks_job.name)
+        job.execute_in_process({"loggers": {"silent": {}}}, instance=instance, raise_on_error=False)

@@ -18,6 +18,16 @@ from hunter_pipeline_tests.pipeline_runs import NOW
 Hunter = Callable[..., subprocess.CompletedProcess[str]]
 
 
+EVALUATED = """
+import dagster as dg
+from hunter_pipeline.orchestration.checks import STANDING_CHECKS
+with dg.DagsterInstance.get() as instance:
+    keys = [key for check in STANDING_CHECKS for key in check.check_keys]
+    found = [instance.event_log_storage.get_asset_check_execution_history(key, limit=1) for key in keys]
+    print(len([each for each in found if each and each[0].status.value in ("SUCCEEDED", "FAILED")]), "evaluated")
+"""
+
+
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """A HUNTER_HOME that lives as long as the module; outside pytest's folders, which close themselves to others."""
@@ -84,6 +94,13 @@ def test_the_demo_ends_well_twice_and_the_second_time_nothing_is_new():
         assert "DNS was not asked" in second.stdout
         leads = json.loads(run(Path(folder), "leads", "--format", "json").stdout)
         assert len(leads) == len({lead["domain"] for lead in leads}) == 33
+        shown = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", EVALUATED],
+            env={**os.environ, "HUNTER_HOME": folder, "HUNTER_ENV_FILE": os.devnull,
+                 "DAGSTER_HOME": f"{folder}/dagster"},
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        assert shown.split() == ["6", "evaluated"], "the standing checks"
         assert "a…@" not in first.stdout + first.stderr, "no customer's address is shown"
 
 
