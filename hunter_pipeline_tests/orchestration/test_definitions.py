@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from hunter_pipeline.orchestration.build import build_defs
+from hunter_pipeline.orchestration.ui import GROUPS
 from hunter_pipeline.runs.sync_request import SYNC_JOB
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store import tables
@@ -89,6 +90,10 @@ def test_the_sync_job_holds_the_way_from_payload_to_score_and_nothing_else(defin
     assert job.executor_def is dg.in_process_executor
     assert job.tags["hunter/exclusive"] == "referral_sync"
     assert int(job.tags["dagster/max_runtime"]) == 3600
+
+
+def test_the_page_that_the_ui_opens_on_names_every_group(definitions: dg.Definitions):
+    assert {spec.group_name for spec in definitions.resolve_all_asset_specs()} == set(GROUPS)
 
 
 @pytest.mark.parametrize("name", sorted(SYNC))
