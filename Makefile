@@ -10,7 +10,7 @@ MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); 
 TESTS ?= hunter_pipeline_tests
 SEED ?= $(shell date +%s)
 
-.PHONY: help demo dev test test-days check lint format bench browser release lock clean
+.PHONY: help demo dev test test-days check lint format bench screenshots browser release lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -44,6 +44,10 @@ format: $(INSTALLED) ## Put the code into shape
 
 bench: $(INSTALLED) ## Measure, each figure beside a peer or a limit of the same run
 	$(BIN)/python -m benchmarks
+
+screenshots: $(INSTALLED) browser ## Take the pictures of the documentation anew, from demos of their own
+	$(BIN)/python -m hunter_pipeline_tests.web.screenshots docs/images
+	$(BIN)/python -m hunter_pipeline_tests.orchestration.screenshots docs/images
 
 browser: ## Install a Chromium for the page tests where there is none
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \

@@ -1,7 +1,7 @@
 """The sensor that publishes the stories of referrals which changed.
 
-Belongs here: a bounded number per tick, their writing, the partition keys, and the cursor. Does not belong here: the sensor
-that asks for syncs, which stands beside the schedule it doubles. The cursor is the id of the last row of
+Belongs here: a bounded number per tick, their writing, the partition keys, and the cursor. Does not belong here: the
+sensor that asks for syncs, which stands beside the schedule it doubles. The cursor is the id of the last row of
 `referral_lineage` that was published; losing it costs a second publication, nothing else.
 """
 

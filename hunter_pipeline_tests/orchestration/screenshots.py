@@ -1,15 +1,15 @@
 """Pictures of the Dagster UI and the terminal: `python -m hunter_pipeline_tests.orchestration.screenshots docs/images`.
 
-Runs `hunter demo` and `hunter dev --sandbox` in a scratch folder and asks a browser for the asset graph, the checks
-and the story of one referral. Nothing of the developer's own data is touched.
+Runs `hunter demo` and `hunter dev --sandbox` in a scratch folder and asks a browser for the asset graph, the checks, a
+day and the story of one referral. Nothing of the developer's own data is touched.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page
 from rich.console import Console
@@ -18,15 +18,12 @@ from sqlalchemy import text
 from hunter_pipeline.cli import show
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
-from hunter_pipeline.vocabulary import STAGES
 from hunter_pipeline_tests.orchestration.dagster_ui import HUNTER, started, wait_for
 from hunter_pipeline_tests.web.serving import chromium, free_port
 
 BEST = "SELECT external_id FROM raw_leads JOIN lead_scores USING (domain) ORDER BY category, score DESC, 1 LIMIT 1"
 SETTLE = 5000
 """Milliseconds for the UI's own animations and requests."""
-
-DAYS = [(datetime.now(UTC) - timedelta(days=back)).date().isoformat() for back in (2, 1, 0)]
 
 
 def main(folder: Path) -> None:
@@ -42,12 +39,14 @@ def main(folder: Path) -> None:
         command = [*HUNTER, "dev", "--sandbox", "--port", str(port), "--web-port", str(web_port)]
         environment = {"HUNTER_HOME": os.environ["HUNTER_HOME"], "HUNTER_ENV_FILE": os.devnull}
         with started(command, port, Path(scratch), environment) as server, chromium() as browser:
-            server.backfilled(server.launch_backfill(tuple(STAGES), DAYS))
             wait_for(lambda: server.materializations("referral_lineage", [referral]), 180)
-            page = browser.new_page(viewport={"width": 1500, "height": 800})
+            days = server.partitions("partner_center_referrals_raw")
+            told = server.materializations("partner_center_referrals_raw", days, limit=1000)
+            page = browser.new_page(viewport={"width": 1300, "height": 720})
             _terminal(page, folder / "terminal.png")
             _graph(page, server.url, folder / "graph.png")
             _checks(page, server.url, folder / "checks.png")
+            _day(page, server.url, max(told, key=_kept)["partition"], folder / "day.png")
             _story(page, server.url, referral, folder / "lineage-partition.png")
         engine.dispose()
 
@@ -62,17 +61,27 @@ def _terminal(page: Page, target: Path) -> None:
 
 
 def _graph(page: Page, url: str, target: Path) -> None:
-    page.goto(f"{url}/asset-groups")
-    page.get_by_text("Hide navigation").click(timeout=30_000)
-    page.wait_for_timeout(SETTLE)
-    page.keyboard.press("Alt+e")  # expands the groups
+    page.goto(url)
+    page.get_by_text("Hide navigation").click(timeout=60_000)
     page.wait_for_timeout(SETTLE)
     page.screenshot(path=target)
 
 
 def _checks(page: Page, url: str, target: Path) -> None:
-    page.goto(f"{url}/assets/partner_center_referrals?view=checks")
+    page.goto(f"{url}/assets/partner_center?view=checks")
     page.get_by_text("Latest execution").wait_for(timeout=30_000)
+    page.wait_for_timeout(SETTLE)
+    page.screenshot(path=target)
+
+
+def _kept(materialization: dict[str, Any]) -> int:
+    entries = {entry["label"]: entry.get("intValue") or 0 for entry in materialization["metadataEntries"]}
+    return int(entries.get("dagster/partition_row_count", 0))
+
+
+def _day(page: Page, url: str, day: str, target: Path) -> None:
+    page.goto(f"{url}/assets/partner_center_referrals_raw?view=partitions&partition={day}")
+    page.get_by_text("new_versions").first.wait_for(timeout=30_000)
     page.wait_for_timeout(SETTLE)
     page.screenshot(path=target)
 
