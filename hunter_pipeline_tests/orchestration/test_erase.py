@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import JSON, Column, Connection, Engine, String, make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from hunter_pipeline.orchestration import sensors
 from hunter_pipeline.orchestration.assets.lineage import REFERRALS, referral_lineage
 from hunter_pipeline.orchestration.erase import Done, erase_everywhere
 from hunter_pipeline.orchestration.published import partitions_of_closed, room_for
@@ -25,6 +26,7 @@ from hunter_pipeline.orchestration.sensors import referral_lineage_sensor
 from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.pipeline.erasures import ErasuresUnreadable
 from hunter_pipeline.pipeline.fetch import fetch_referrals
+from hunter_pipeline.readers.lineage_story import Story, newest_lineage_id, read_stories
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.engine import make_engine
@@ -177,19 +179,15 @@ def disconnect(server: str, name: str | None) -> None:
 
 def publish(instance: dg.DagsterInstance, cursor: str | None = None) -> str | None:
     """Let the sensor publish what there is, as its daemon does; its cursor."""
-    found = tick(instance, cursor)
-    store(instance, found.asset_events)
-    return found.cursor
-
-
-def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
     with dg.build_sensor_context(instance=instance, cursor=cursor, resources=make_resources()) as context:
-        return referral_lineage_sensor.evaluate_tick(context)
+        return referral_lineage_sensor.evaluate_tick(context).cursor
 
 
-def store(instance: dg.DagsterInstance, events: Any) -> None:
-    for event in events:
-        instance.report_runless_asset_event(event)
+def all_stories(engine: Engine) -> tuple[dict[str, Story], str]:
+    """What a tick is about to publish, and its cursor."""
+    with engine.connect() as connection:
+        ids = list(connection.execute(text("SELECT DISTINCT referral_id FROM referral_lineage")).scalars())
+        return read_stories(connection, ids), str(newest_lineage_id(connection))
 
 
 def erase(pipeline: Pipeline, *, dry_run: bool = False, **request: str) -> Done:
@@ -484,18 +482,18 @@ def test_erasing_while_the_referral_is_asked_for_one_by_one_holds(world: Pipelin
 def test_a_story_that_was_being_published_meanwhile_goes_with_the_next_tick(
     world: Pipeline, instance: dg.DagsterInstance
 ):
-    under_way = tick(instance)
+    stories, cursor = all_stories(world.engine)
     erase(world, email=ANNA)
-    store(instance, under_way.asset_events)
+    sensors.publish(instance, list(stories.values()))
     assert left("Berg Kurgu", BERG)
-    publish(instance, under_way.cursor)
+    publish(instance, cursor)
     assert left("Berg Kurgu", BERG) == {}
 
 
 def test_the_last_materialization_that_dagster_shows_is_one_that_stays(world: Pipeline, instance: dg.DagsterInstance):
-    stories = tick(instance).asset_events
-    store(instance, [event for event in stories if event.partition == OTHER])
-    store(instance, [event for event in stories if event.partition == BERG])
+    stories, _ = all_stories(world.engine)
+    sensors.publish(instance, [stories[OTHER]])
+    sensors.publish(instance, [stories[BERG]])
     erase(world, email=ANNA)
     [record] = instance.get_asset_records([referral_lineage.key])
     last = record.asset_entry.last_materialization_record
@@ -576,7 +574,7 @@ def test_partitions_of_long_closed_referrals_go_and_one_that_changes_comes_back(
     from hunter_pipeline.orchestration.build import build_defs
     from hunter_pipeline.orchestration.upkeep import RetentionConfig
 
-    cursor = tick(instance).cursor
+    cursor = publish(instance)
     job = build_defs(load_settings()).resolve_job_def("retention_job")
     instance.add_dynamic_partitions(str(REFERRALS.name), ["nobody"])
     before = keys_of(instance)
