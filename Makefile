@@ -58,7 +58,8 @@ release: $(INSTALLED) ## Build wheel and source archive, and try the wheel in an
 	rm -rf dist
 	$(BIN)/python -m hatchling build -d dist
 	rm -rf build/empty && $(PYTHON) -m venv build/empty
-	build/empty/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock dist/*.whl
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
 	cd build && empty/bin/hunter --version && empty/bin/hunter settings >/dev/null && empty/bin/hunter rules check
 
 lock: $(INSTALLED) ## Choose the newest versions that fit and write requirements.lock

@@ -66,10 +66,25 @@ def test_a_machine_is_set_up_by_answers(bare: dict[str, str]):
         stderr=subprocess.STDOUT,
         text=True,
     )
+    assert process.stdout is not None
     client, tenant, database = bare.values()
-    # A wrong answer is asked again; the secret is left empty.
-    os.write(mine, f"my-app\n{client}\n{tenant}\n\n{database}\n".encode())
-    said, _ = process.communicate()
+    said = ""
+    for question, answer in (
+        ("Application (client) ID", "my-app"),
+        ("Application (client) ID", client),
+        ("Directory (tenant) ID", tenant),
+        ("Client secret", ""),
+        ("PostgreSQL server", database),
+    ):
+        # Each when it is asked for: the question for a secret throws away what was typed before.
+        asked = ""
+        while not (question in asked and asked.endswith(": ")):
+            read = process.stdout.read(1)
+            assert read, said + asked
+            asked += read
+        said += asked
+        os.write(mine, f"{answer}\n".encode())
+    said += process.communicate()[0]
     os.close(mine)
     os.close(theirs)
     assert "is no GUID" in said

@@ -73,7 +73,7 @@ USAGE = [
     ("leads --format csv --output nowhere/leads.csv", 1, "nowhere/leads.csv"),
     ("lineage no-such-referral", 2, "no-such-referral"),
     ("lineage", 2, "see hunter lineage --help"),
-    ("score nothing-known.example", 1, "hunter: "),
+    ("score nothing-known-kurgu.com.tr", 1, "hunter: "),
     ("rules export taken.yaml", 2, "add --force"),
     ("db upgrade 9999", 1, "hunter db status"),
     ("dev --port 99999", 2, "--port"),
