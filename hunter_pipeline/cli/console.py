@@ -50,8 +50,10 @@ def ready() -> Settings:
 
 
 def print_json(value: Any, file: TextIO | None = None) -> None:
-    """Write a value as JSON to `file`, by default standard output."""
-    (file or sys.stdout).write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    """Write a value as JSON to `file`, by default standard output; a program that reads it has it at once."""
+    target = file or sys.stdout
+    target.write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    target.flush()
 
 
 def _plain(value: object) -> object:
