@@ -201,7 +201,6 @@ def _open_dkim_questions(
         return [(f"{selector}._domainkey.{domain}", "TXT") for selector in selectors]
 
     probe = (f"_domainkey.{domain}", "TXT")
-    state = dkim.read_dkim(domain, known).state
     common = [*rest, *rules.generic_selectors[:_COMMON_SELECTORS]]
     rounds: tuple[tuple[Sequence[str], list[Question]], ...] = (
         (own[:1], []),
@@ -209,9 +208,11 @@ def _open_dkim_questions(
         (common, []),
         (rules.generic_selectors, []),
     )
+    state = None
     for selectors, probes in rounds:
         if missing := [question for question in [*questions(selectors), *probes] if question not in known]:
             return missing
+        state = state or dkim.read_dkim(domain, known).state
         if state == "found":
             return []
         if probe in known and known[probe].status in _NOTHING_BELOW:

@@ -23,6 +23,7 @@ _NS, _CNAME, _SOA, _PTR, _MX, _TXT, _AAAA = 2, 5, 6, 12, 15, 16, 28
 _IN: Final = 1
 _OPT: Final = b"\x00" + struct.pack("!HHIH", 41, UDP_SIZE, 0, 0)
 _MOST_ALIASES: Final = 16
+_TO_QUESTION: Final = b"\xc0\x0c"  # the name at octet 12, right after the header
 _RECORD: Final = struct.Struct("!HHIH")
 _HEADER: Final = struct.Struct("!HHHHHH")
 _STATUSES: Final = {2: LookupStatus.servfail, 3: LookupStatus.nxdomain, 5: LookupStatus.refused}
@@ -102,11 +103,15 @@ def _read_sections(
     reply: bytes, asked: bytes, end: int, code: int, answers: int, authority: int, recursive: bool
 ) -> Outcome:
     wanted = int.from_bytes(asked[-4:-2])
-    name, _ = _read_name(reply, 12)
+    name = question_name = _asked_name(asked)
     rows: list[tuple[str, int, int, int, int]] = []
     offset = end
     for _ in range(answers):
-        owner, offset = _read_name(reply, offset)
+        # nearly every record points back at the question's name
+        if reply[offset : offset + 2] == _TO_QUESTION:
+            owner, offset = question_name, offset + 2
+        else:
+            owner, offset = _read_name(reply, offset)
         rtype, rclass, ttl, length = _RECORD.unpack_from(reply, offset)
         offset += 10
         if offset + length > len(reply):
@@ -136,6 +141,12 @@ def _read_sections(
         status = LookupStatus.unvouched
         detail = f"referral to {servers[0]}" if servers else EMPTY
     return Outcome(status, (), None, tuple(cnames), detail, soa, recursive)
+
+
+@lru_cache(maxsize=8192)
+def _asked_name(asked: bytes) -> str:
+    """The name of a question section as `_read_name` gives it."""
+    return _read_name(bytes(12) + asked, 12)[0]
 
 
 def _read_authority(reply: bytes, offset: int, count: int, name: str) -> tuple[bool, list[str]]:
