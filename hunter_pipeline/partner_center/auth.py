@@ -135,6 +135,7 @@ class SignIn:
         self._mutex = threading.Lock()
         self._tokens = msal.SerializableTokenCache()
         self._application: Any = None
+        self._answers: dict[Any, Any] = {}
         self._handed_out: str | None = None
 
     def acquire(self, *, force_refresh: bool = False) -> str:
@@ -304,6 +305,7 @@ class SignIn:
                 instance_discovery=self._instance_discovery,
                 token_cache=tokens,
                 http_client=session,
+                http_cache=self._answers,
                 **credential,
             )
         )
@@ -320,6 +322,8 @@ class SignIn:
         except requests.RequestException as error:
             raise network_error(host, error, self._timeout) from None
         except MsalError:
+            # MSAL keeps an answer of 5xx for seconds and gives it again unasked: a second attempt would be none.
+            self._answers.clear()
             raise NetworkError(f"The identity service at {host} is in trouble; try again later") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _discovery_error(host, error) from None

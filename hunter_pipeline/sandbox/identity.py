@@ -74,6 +74,7 @@ class Identity:
     _access_tokens: dict[str, float] = field(default_factory=dict)
     _refresh_tokens: dict[str, str] = field(default_factory=dict)
     _denials: deque[tuple[str, str]] = field(default_factory=deque)
+    _troubles: deque[int] = field(default_factory=deque)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def approve(self, user_code: str) -> bool:
@@ -98,6 +99,10 @@ class Identity:
         """Refuse the next token request with this OAuth error and Microsoft's code, such as `AADSTS50076`."""
         self._denials.append((error, aadsts))
 
+    def fail_next(self, count: int = 1, status: int = 503) -> None:
+        """Answer the next `count` token requests with this status and a page of HTML, as a gateway in trouble does."""
+        self._troubles.extend([status] * count)
+
     def accepts(self, access_token: str) -> bool:
         """Whether the API takes this access token now."""
         with self._lock:
@@ -119,6 +124,8 @@ class Identity:
         if request.method != "POST":
             return entra_error("invalid_request", "AADSTS900561", "The endpoint only accepts POST requests.")
         with self._lock:
+            if self._troubles:
+                return Response(self._troubles.popleft(), b"<html>The service is unavailable</html>", "text/html")
             form = request.form
             refused = self._refuse_client(tenant, form)
             if refused:
