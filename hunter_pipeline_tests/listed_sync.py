@@ -33,6 +33,8 @@ class Listed:
     referrals: Sequence[dict[str, Any]]
     host: str = "listed.example"
     tenant: str | None = None
+    missing: int = 503
+    """What is answered when one referral is asked for; with 503, what a list without it leaves open stays so."""
 
     def iter_pages(self, since: datetime | None) -> Iterator[Page]:  # noqa: ARG002 - all of it is asked for
         """The pages."""
@@ -41,8 +43,8 @@ class Listed:
             yield Page(items, start // PAGE + 1, None)
 
     def get_referral(self, referral_id: str) -> RawItem:  # noqa: ARG002 - the client's signature
-        """Cannot be asked for now: what a list without it leaves open stays so."""
-        raise ApiError(503, None, None, "")
+        """None can be asked for by itself."""
+        raise ApiError(self.missing, None, None, "")
 
 
 def made_up(numbers: range, **fields: Any) -> list[dict[str, Any]]:
@@ -70,13 +72,14 @@ def sync(
     *,
     sweep: bool = False,
     upto: str = STAGES[-1],
+    missing: int = 503,
 ) -> None:
     """Run the stages up to and with `upto`; a sweep asks for everything, any other sync for today."""
     today = datetime.now(UTC).date()
     context = StageContext(engine, run_id)
     window = Window(FIRST_DAY if sweep else today, today)
     stages = (
-        lambda: fetch_referrals(context, Listed(referrals), window),
+        lambda: fetch_referrals(context, Listed(referrals, missing=missing), window),
         lambda: normalize_domains(context),
         lambda: track_referrals(context),
         lambda: make_leads(context),
