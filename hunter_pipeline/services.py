@@ -30,6 +30,7 @@ from hunter_pipeline.pipeline.normalize import normalize_domains
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.signals import Scan
 from hunter_pipeline.pipeline.track import track_referrals
+from hunter_pipeline.pipeline.versions import RUN_PREFIX
 from hunter_pipeline.scan.dns import DnsSettings
 from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scan.scan import DomainScan

@@ -21,9 +21,6 @@ from hunter_pipeline.pipeline.versions import known_versions, read_item, tell, w
 
 Stage = Callable[[StageContext], object]
 
-RUN_PREFIX = "action-"
-"""Begins the run id of rows that a person's change wrote; there is no such run in Dagster."""
-
 _log = structlog.get_logger(__name__)
 
 

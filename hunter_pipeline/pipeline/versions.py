@@ -30,19 +30,25 @@ STAGE = "partner_center_referrals_raw"
 FETCH_VERSION = "1"
 """Raise it when what is kept of an item changes; versions already kept are not fetched again by it."""
 
+RUN_PREFIX = "action-"
+"""Begins the run id of rows that a person's change wrote; there is no such run in Dagster."""
+
 SEEN_AGAIN = ("last_seen_at", "last_seen_run_id", "gone_at", "unseen_since")
 """What is written anew on a version that is known: it was seen, so it is there."""
 
 CHOOSE_CURRENT = """
 WITH newest AS (
     SELECT DISTINCT ON (referral_id) id FROM partner_center_referrals_raw
-    WHERE referral_id = ANY(:ids) AND last_seen_run_id = :run
+    WHERE referral_id = ANY(:ids) AND (last_seen_run_id = :run OR (
+        starts_with(last_seen_run_id, :prefix)
+        AND last_seen_at > (SELECT s.started_at FROM sync_runs s WHERE s.run_id = :run)))
     ORDER BY referral_id, coalesce(source_updated_at, last_seen_at) DESC, last_seen_at DESC, id DESC
 )
 UPDATE partner_center_referrals_raw SET is_current = {current}
 WHERE referral_id = ANY(:ids) AND is_current <> {current} AND id {test} (SELECT id FROM newest)
 """
-"""What was seen last is current; the source's own time decides only between copies that one run has seen."""
+"""What was seen last is current; the source's own time decides only between copies that one run has seen. What a
+person's change brought while the run was under way is such a copy: its page may have been asked for before that."""
 
 
 def content_hash(value: object) -> str:
@@ -119,7 +125,7 @@ def write_versions(
         return Failure(row["referral_id"], error, json.dumps(row["payload"]))
 
     kept, failures = write_each(connection, rows, write, failed)
-    parameters = {"ids": [row["referral_id"] for row in kept], "run": context.run_id}
+    parameters = {"ids": [row["referral_id"] for row in kept], "run": context.run_id, "prefix": RUN_PREFIX}
     for current, test in (("false", "NOT IN"), ("true", "IN")):  # in this order: one current version each
         connection.execute(text(CHOOSE_CURRENT.format(current=current, test=test)), parameters)
     return kept, failures

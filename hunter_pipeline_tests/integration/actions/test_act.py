@@ -1,6 +1,7 @@
 """Acting on referrals against the sandbox: what is sent, what became of it, and what the tables say then."""
 
 import threading
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,8 +12,10 @@ from sqlalchemy import text
 from hunter_pipeline.actions.act import Acting, Result, carry_out, propose
 from hunter_pipeline.actions.book import read_attempts
 from hunter_pipeline.partner_center.changes import ChangeRefused, Wish
+from hunter_pipeline.partner_center.client import Page
 from hunter_pipeline.partner_center.errors import ApiError
 from hunter_pipeline.pipeline.context import STAGE_LOCK
+from hunter_pipeline.pipeline.fetch import fetch_referrals
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_acting
 from hunter_pipeline.settings import Settings, SettingsError, load_settings
@@ -100,6 +103,26 @@ def test_accepting_goes_to_partner_center_and_through_every_stage(world: Pipelin
     world.sync()
     assert world.rows("SELECT count(*) FROM partner_center_referrals_raw") == before
     assert state(world) == ("Active", "Accepted", True)
+
+
+def test_a_page_that_was_asked_for_before_a_change_does_not_bring_the_old_state_back(world: Pipeline):
+    client = world.signed_in_client()
+
+    class Meanwhile:
+        """The client, beside which a person acts between a page's answer and its writing."""
+
+        host = client.host
+        get_referral = client.get_referral
+
+        def iter_pages(self, since: datetime | None) -> Iterator[Page]:
+            for page in client.iter_pages(since):
+                assert say_yes(world, Wish("accept")).outcome == "done"
+                yield page
+
+    fetch_referrals(world.context(force=True), Meanwhile(), world.everything())
+    current = "SELECT payload->>'status' FROM partner_center_referrals_raw WHERE is_current"
+    assert world.rows(current) == ["Active"]
+    assert len(world.rows("SELECT id FROM partner_center_referrals_raw WHERE referral_id = 'r-1'")) == 2
 
 
 def test_the_etag_is_sent_as_given_quotes_included(world: Pipeline, sandbox: Sandbox):
