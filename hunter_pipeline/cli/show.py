@@ -86,7 +86,8 @@ def leads(
             file.writelines(write_csv(rows))
     else:
         assert output is not None
-        output.write_bytes(write_xlsx(rows))
+        with output.open("wb") as workbook:
+            workbook.writelines(write_xlsx(rows))
     if output is not None:
         err().print(f"{len(rows)} leads written to {output}", markup=False)
 

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from io import BytesIO
 from itertools import islice
 from typing import Any
 
 from hunter_pipeline.readers.columns import Declared
 from hunter_pipeline.readers.lead_columns import COLUMNS, EXPORTED, Lead
+from hunter_pipeline.readers.workbook import SheetColumn, stream_workbook
 
 _CHUNK = 1000
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
@@ -57,46 +57,22 @@ def write_csv(records: Iterable[object], columns: Sequence[Declared] = EXPORTED)
         yield frame.to_csv(index=False, header=header, lineterminator="\r\n")
 
 
-def write_xlsx(records: Iterable[object], columns: Sequence[Declared] = EXPORTED, title: str = "Leads") -> bytes:
-    """An Excel workbook with one sheet: named columns wide enough to read, a filter, real dates (UTC) and numbers.
+def write_xlsx(
+    records: Iterable[object], columns: Sequence[Declared] = EXPORTED, title: str = "Leads"
+) -> Iterator[bytes]:
+    """An Excel workbook with one sheet, in pieces: columns wide enough to read, a filter, real dates (UTC) and numbers.
 
-    Its header row is frozen, and a domain links to the company's site. Rows are collected in a temporary file.
+    Its header row is frozen, and a domain links to the company's site.
 
     :param records: leads, or records of the class whose columns are given.
     :param title: name of the sheet.
     """
-    from openpyxl import Workbook  # here, because most commands never need it
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Font
-    from openpyxl.utils import get_column_letter
-
-    book = Workbook(write_only=True)
     names = [column.name for column in columns]
-    sheet = book.create_sheet(title)
-    sheet.freeze_panes = "A2"
-    for number, column in enumerate(columns, 1):
-        sheet.column_dimensions[get_column_letter(number)].width = _WIDTHS.get(column.name, _WIDTH)
-
-    def cell(value: Any, number_format: str | None = None) -> Any:
-        made = WriteOnlyCell(sheet, value)
-        if number_format:
-            made.number_format = number_format
-        return made
-
-    header = [cell(_header(column)) for column in columns]
-    for each in header:
-        each.font = Font(bold=True)
-    sheet.append(header)
-    domain, count = names.index("domain"), 0
-    for count, record in enumerate(records, 1):
-        row = [cell(_excel(getattr(record, column.name)), _FORMATS.get(column.kind)) for column in columns]
-        if count <= _EXCEL_LINKS and row[domain].value:
-            row[domain].hyperlink = f"https://{row[domain].value}/"
-        sheet.append(row)
-    sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{count + 1}"
-    content = BytesIO()
-    book.save(content)
-    return content.getvalue()
+    sheet = [
+        SheetColumn(_header(column), _WIDTHS.get(column.name, _WIDTH), _FORMATS.get(column.kind)) for column in columns
+    ]
+    rows = ([_excel(getattr(record, name)) for name in names] for record in records)
+    return stream_workbook(title, sheet, rows, names.index("domain"))
 
 
 _FORMATS = {
@@ -109,9 +85,6 @@ _FORMATS = {
 _WIDTH = 16
 _WIDTHS = {"domain": 32, "company_name": 36, "category_label": 30, "reason": 70, "azure_tenant_id": 38, "score": 8}
 """Widths in characters, by column."""
-
-_EXCEL_LINKS = 65_000
-"""Excel repairs a sheet with more than 65,530 links by throwing them away."""
 
 
 def _header(column: Declared) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Literal
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
@@ -20,32 +21,32 @@ CSV = "text/csv"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-def csv_file(
-    engine: Engine, name: str, columns: Sequence[Declared], read: Callable[[Connection], Iterable[object]]
+def file_of(
+    engine: Engine,
+    name: str,
+    form: Literal["csv", "xlsx"],
+    columns: Sequence[Declared],
+    read: Callable[[Connection], Iterable[object]],
 ) -> Response:
-    """Rows as a CSV file, sent while they are read.
+    """Rows as a file, sent while they are read.
 
     :param name: of the file, without its ending.
     :param read: the rows, from a connection that is theirs alone.
     """
 
-    def pieces() -> Iterator[str]:
+    def pieces() -> Iterator[bytes]:
         with engine.connect() as connection:
-            yield from write_csv(read(connection), columns)
+            rows = read(connection)
+            if form == "csv":
+                yield from (text.encode() for text in write_csv(rows, columns))
+            else:
+                yield from write_xlsx(rows, columns, name.capitalize())
 
     started = pieces()
     # The connection is made now, so that a database that is down still becomes an error and not half a file.
     content = chain([next(started)], started)
-    return StreamingResponse(content, media_type=f"{CSV}; charset=utf-8", headers=_attachment(f"{name}.csv"))
-
-
-def xlsx_file(
-    engine: Engine, name: str, columns: Sequence[Declared], read: Callable[[Connection], Iterable[object]]
-) -> Response:
-    """Rows as an Excel workbook with one sheet; parameters as for `csv_file`."""
-    with engine.connect() as connection:
-        content = write_xlsx(read(connection), columns, name.capitalize())
-    return Response(content, media_type=XLSX, headers=_attachment(f"{name}.xlsx"))
+    media_type = f"{CSV}; charset=utf-8" if form == "csv" else XLSX
+    return StreamingResponse(content, media_type=media_type, headers=_attachment(f"{name}.{form}"))
 
 
 def _attachment(name: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from hunter_pipeline.readers.referral_queue import (
 )
 from hunter_pipeline.vocabulary import ReferralTypeFilter
 from hunter_pipeline.web import schemas
-from hunter_pipeline.web.downloads import CSV, XLSX, csv_file, xlsx_file
+from hunter_pipeline.web.downloads import CSV, XLSX, file_of
 from hunter_pipeline.web.problems import problems
 from hunter_pipeline.web.security import WAYS_IN
 from hunter_pipeline.web.services import Use
@@ -56,8 +56,9 @@ def queue(
     wanted = QueueFilter(tab, q, referral_type, skip_reason)
     now = services.clock()
     if format != "json":
-        make = csv_file if format == "csv" else xlsx_file
-        return make(services.engine, "referrals", COLUMNS, lambda connection: iter_queue(connection, wanted, now, sort))
+        return file_of(
+            services.engine, "referrals", format, COLUMNS, lambda connection: iter_queue(connection, wanted, now, sort)
+        )
     with services.engine.connect() as connection:
         page = list_queue(connection, wanted, now, sort, limit, after)
         return {

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -35,6 +37,8 @@ LEAD = Lead(
     deals=(Deal("EUR", Decimal("-100.50")), Deal("USD", Decimal(7))),
     expires_at=datetime(2026, 11, 25, 9, tzinfo=UTC),
     last_synced_at=datetime(2026, 11, 24, 9, tzinfo=UTC),
+    created_at=datetime(2026, 11, 23, 9, tzinfo=UTC),
+    score_changed_at=None,
     scored_at=datetime(2026, 11, 24, 9, tzinfo=UTC),
 )
 MARK = "\ufeff"
@@ -46,12 +50,12 @@ def _csv(*leads: Lead) -> list[dict[str, str]]:
 
 
 def _xlsx(*leads: Lead) -> list[dict[str, object]]:
-    _, *rows = openpyxl.load_workbook(io.BytesIO(write_xlsx(leads))).active.iter_rows(values_only=True)
+    _, *rows = openpyxl.load_workbook(io.BytesIO(b"".join(write_xlsx(leads)))).active.iter_rows(values_only=True)
     return [dict(zip([column.name for column in EXPORTED], row, strict=True)) for row in rows]
 
 
 def test_a_workbook_opens_ready_for_work():
-    sheet = openpyxl.load_workbook(io.BytesIO(write_xlsx([LEAD, replace(LEAD, expires_at=None)]))).active
+    sheet = openpyxl.load_workbook(io.BytesIO(b"".join(write_xlsx([LEAD, replace(LEAD, expires_at=None)])))).active
     header = {cell.value: cell for cell in sheet[1]}
     assert {"Domain", "Company", "Category", "Deal value", "Expires (UTC)"} <= set(header)
     assert all(cell.font.bold for cell in sheet[1])
@@ -114,3 +118,39 @@ def test_a_record_is_plain_json_with_utc_times():
     assert record["expires_at"] == "2026-11-25T09:00:00Z"
     assert record["deal_value"] == -100.5
     assert record["deals"] == [{"currency": "EUR", "value": -100.5}, {"currency": "USD", "value": 7}]
+
+
+def test_a_workbook_begins_before_its_first_row_is_read_and_grows_while_they_are():
+    read: list[int] = []
+
+    def rows() -> Iterator[Lead]:
+        for number in range(2000):
+            read.append(number)
+            yield replace(LEAD, domain=f"d{number}.com")
+
+    pieces = write_xlsx(rows())
+    whole = next(pieces)
+    assert whole.startswith(b"PK")
+    assert read == []
+    whole += next(pieces)
+    assert 0 < len(read) < 1000
+    whole += b"".join(pieces)
+    assert openpyxl.load_workbook(io.BytesIO(whole)).active.max_row == 2001
+
+
+def test_a_workbook_is_sound_as_a_zip_file_and_names_the_rows_of_its_filter():
+    for count in (0, 1, 600):
+        content = b"".join(write_xlsx([replace(LEAD, domain=f"d{number}.com") for number in range(count)]))
+        with zipfile.ZipFile(io.BytesIO(content)) as book:
+            assert book.testzip() is None
+            assert f"${count + 1}</definedName>" in book.read("xl/workbook.xml").decode()
+        sheet = openpyxl.load_workbook(io.BytesIO(content)).active
+        assert sheet.auto_filter.ref.endswith(str(count + 1))
+
+
+def test_excel_gets_no_more_links_than_it_takes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hunter_pipeline.readers.workbook._MOST_LINKS", 3)
+    content = b"".join(write_xlsx([replace(LEAD, domain=f"d{number}.com") for number in range(1200)]))
+    sheet = openpyxl.load_workbook(io.BytesIO(content)).active
+    links = [cell.value for (cell,) in sheet.iter_rows(min_row=2, max_col=1) if cell.hyperlink]
+    assert links == ["d0.com", "d1.com", "d2.com"]
