@@ -18,7 +18,7 @@ from cryptography.fernet import MultiFernet
 from sqlalchemy import Engine
 
 from hunter_pipeline.actions.act import Acting
-from hunter_pipeline.actions.take_in import RUN_PREFIX, Stage, kept_version, take_in
+from hunter_pipeline.actions.take_in import Stage, kept_version, take_in
 from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.partner_center.pages import RawItem

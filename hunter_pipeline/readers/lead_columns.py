@@ -77,7 +77,9 @@ class Lead:
     ]
     reason: Annotated[str | None, Column("Reason", "s.reason", "Why, in one sentence")]
     provider: Annotated[str | None, Column("Provider", "c.provider", "Mailbox provider", kind="provider")]
-    priority_score: Annotated[int | None, Column("Priority", "s.priority_score", "1 (best) to 7", kind="number")]
+    priority_score: Annotated[
+        int | None, Column("Priority score", "s.priority_score", "1 (best) to 7, by segment and score", kind="number")
+    ]
     technical_heat: Annotated[
         str | None, Column("Technical heat", "s.technical_heat", "How ready its mail set-up is: Hot, Warm, Cold")
     ]
@@ -162,6 +164,19 @@ class Lead:
             kind="id",
         ),
     ]
+    created_at: Annotated[
+        datetime, Column("First seen", "c.created_at", "When its first referral came in", kind="moment")
+    ]
+    score_changed_at: Annotated[
+        datetime | None,
+        Column(
+            "Score changed",
+            "(SELECT max(h.changed_at) FROM lead_score_history h"
+            " WHERE h.domain = c.domain AND h.old_score IS NOT NULL)",
+            "When its score, segment or category last became another",
+            kind="moment",
+        ),
+    ]
     scored_at: Annotated[datetime | None, Column("Scored", "s.scored_at", "When the score was computed", kind="moment")]
 
 
@@ -169,7 +184,7 @@ COLUMNS = declared_columns(Lead)
 
 LISTED = chosen(
     COLUMNS,
-    *("company_name", "domain", "provider", "segment", "score", "category", "referral_type"),
+    *("category", "score", "company_name", "domain", "segment", "provider", "referral_type"),
     *("deal_value", "expires_at", "last_synced_at"),
 )
 """Columns of the list's page, in order."""
@@ -177,7 +192,7 @@ LISTED = chosen(
 FACTS = chosen(
     COLUMNS,
     *("score", "category_label", "provider", "deal_value", "open_referrals", "expires_at", "azure_tenant_id"),
-    "last_synced_at",
+    *("last_synced_at", "created_at", "score_changed_at"),
 )
 """What stands at the head of a lead's page."""
 
@@ -195,5 +210,5 @@ PRINTED_FROM = {
 Below that width the reason stands under the company's name.
 """
 
-EXPORTED = tuple(column for column in COLUMNS if column.name != "scored_at")
+EXPORTED = tuple(column for column in COLUMNS if column.name not in {"scored_at", "created_at", "score_changed_at"})
 """Columns of CSV and Excel, in order."""

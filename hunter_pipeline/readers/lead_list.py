@@ -58,6 +58,7 @@ class LeadFilter:
     :param text: words that all stand in the company's name or domain, in any order; case and accents do not matter,
         nor does the dot of an i.
     :param domain: exactly this domain.
+    :param since: only what came in or changed after this moment.
     """
 
     referral_type: str | None = None
@@ -68,6 +69,7 @@ class LeadFilter:
     max_score: int | None = None
     text: str | None = None
     domain: str | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,13 @@ def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
         )
     if lead_filter.domain is not None:
         add("c.domain = :domain", domain=lead_filter.domain)
+    if lead_filter.since is not None:
+        add(
+            "c.domain IN (SELECT t.domain FROM partner_center_referrals t WHERE t.synced_at > :since"
+            " UNION ALL SELECT h.domain FROM lead_score_history h"
+            " WHERE h.changed_at > :since AND h.old_score IS NOT NULL)",
+            since=lead_filter.since,
+        )
     # What PostgreSQL cannot hold is in no row either.
     if not all(_fits(value) for value in parameters.values()):
         return "false", {}

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AfterValidator
+from pydantic import AfterValidator, AwareDatetime
 
 from hunter_pipeline.readers import stories
 from hunter_pipeline.readers.cursor import storable
@@ -30,7 +30,7 @@ from hunter_pipeline.readers.lead_list import (
 )
 from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
 from hunter_pipeline.web import schemas
-from hunter_pipeline.web.downloads import CSV, XLSX, csv_file, xlsx_file
+from hunter_pipeline.web.downloads import CSV, XLSX, file_of
 from hunter_pipeline.web.problems import DISABLED, problems
 from hunter_pipeline.web.security import WAYS_IN
 from hunter_pipeline.web.services import Services, Use
@@ -62,9 +62,13 @@ def lead_filter(
     q: Annotated[
         str | None, Query(max_length=200, description="Words of the company's name or domain, in any order")
     ] = None,
+    since: Annotated[
+        AwareDatetime | None,
+        Query(description="Only what came in or changed after this; ISO 8601 with its zone"),
+    ] = None,
 ) -> LeadFilter:
     """The filter that a request's parameters name."""
-    return LeadFilter(referral_type, segment, provider, category, min_score, max_score, q)
+    return LeadFilter(referral_type, segment, provider, category, min_score, max_score, q, since=since)
 
 
 Filter = Annotated[LeadFilter, Depends(lead_filter)]
@@ -145,8 +149,9 @@ def leads(
     """Company domains with at least one referral, ranked; one page, or all of them as a file."""
     rates = services.settings.exchange_rates
     if format != "json":
-        make = csv_file if format == "csv" else xlsx_file
-        return make(services.engine, "leads", EXPORTED, lambda connection: iter_leads(connection, chosen, sort, rates))
+        return file_of(
+            services.engine, "leads", format, EXPORTED, lambda connection: iter_leads(connection, chosen, sort, rates)
+        )
     with services.engine.connect() as connection:
         page = list_leads(connection, chosen, sort, limit, after, before, rates)
         return {

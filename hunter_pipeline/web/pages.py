@@ -31,12 +31,14 @@ from hunter_pipeline.readers.lead_list import (
 )
 from hunter_pipeline.readers.lineage import latest_steps, read_lineage
 from hunter_pipeline.readers.summary import summary
+from hunter_pipeline.scoring.words import legend, why_category
 from hunter_pipeline.web import wording
 from hunter_pipeline.web.addresses import PAGE_SIZE, kept, link, sort_link
 from hunter_pipeline.web.render import render
 from hunter_pipeline.web.security import COOKIE, Sessions, is_local_path
 from hunter_pipeline.web.services import Use
 from hunter_pipeline.web.sign_in import answer_token
+from hunter_pipeline.web.visits import Visit, read_visit, remember_visit
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -51,7 +53,9 @@ def lead_list(
     before: str | None = None,
 ) -> Response:
     """The lead list; filter, order and page stand in the address."""
-    chosen, problem = _filter(request.query_params)
+    now = services.clock()
+    visit = read_visit(request, now)
+    chosen, problem = _filter(request.query_params, visit)
     try:
         if sort not in SORTS:
             raise InvalidCursor(f"there is no order {sort[:50]!r}")
@@ -66,9 +70,13 @@ def lead_list(
         # An old bookmark: the first page says more than an error.
         return RedirectResponse("/?" + urlencode(kept(request.query_params, "sort", "after", "before")), 303)
     parameters = kept(request.query_params, "after", "before")
-    return render(
+    rules = services.rules
+    response = render(
         request,
         "leads.html",
+        since=visit.since,
+        first_visit=visit.first,
+        legend=legend(rules) if rules else (),
         page=page,
         columns=lead_columns.LISTED,
         summary=counts,
@@ -83,8 +91,11 @@ def lead_list(
         filtered=chosen != LeadFilter() or problem is not None,
         pager=_pager(page, parameters),
         sort_link=lambda column: _header(column, sort, parameters),
-        export=urlencode({**parameters, "sort": sort}),
+        export=urlencode(_export(parameters, chosen, sort)),
+        sort_names={"rank": "category", **{each.sort.name: each.label for each in lead_columns.COLUMNS if each.sort}},
     )
+    remember_visit(response, visit, now, secure=services.is_https)
+    return response
 
 
 @router.get("/leads/{domain}")
@@ -95,6 +106,8 @@ def lead(request: Request, services: Use, domain: str) -> Response:
     if story is None:
         raise HTTPException(404, f"There is no lead of the domain {domain[:100]}")
     signals = wording.signal_rows(story.signals["signals"]) if story.signals else []
+    rules = services.rules
+    why = why_category(rules, vars(story.lead), story.breakdown) if rules and story.lead.category else ()
     return render(
         request,
         "lead.html",
@@ -102,6 +115,7 @@ def lead(request: Request, services: Use, domain: str) -> Response:
         lead=story.lead,
         facts=lead_columns.FACTS,
         signals=signals,
+        why=why,
         referral_columns=referral_columns.LISTED,
         run_url=services.run_url,
     )
@@ -168,7 +182,7 @@ async def sign_in(
         request.app.state.gate,
         token,
         target,
-        secure=(services.settings.web_public_url or "").startswith("https://"),
+        secure=services.is_https,
         show_form=lambda status, problem: render(request, "sign_in.html", status, target=target, problem=problem),
     )
 
@@ -184,7 +198,7 @@ def sign_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
     return response
 
 
-def _filter(parameters: Mapping[str, str]) -> tuple[LeadFilter, str | None]:
+def _filter(parameters: Mapping[str, str], visit: Visit) -> tuple[LeadFilter, str | None]:
     """The filter of the page's address; what cannot be read is named and left out."""
     unreadable = []
 
@@ -213,9 +227,16 @@ def _filter(parameters: Mapping[str, str]) -> tuple[LeadFilter, str | None]:
         min_score=number("min_score"),
         max_score=number("max_score"),
         text=parameters.get("q", "").strip()[:200] or None,
+        since=visit.since if parameters.get("changed") else None,
     )
     problem = f"Left out, since it cannot be read: {', '.join(unreadable)}" if unreadable else None
     return chosen, problem
+
+
+def _export(parameters: Mapping[str, str], chosen: LeadFilter, sort: str) -> dict[str, str]:
+    """The API's parameters for the same leads; it knows no visits, so that is said as a time."""
+    since = {} if chosen.since is None else {"since": chosen.since.isoformat()}
+    return {**{name: value for name, value in parameters.items() if name != "changed"}, **since, "sort": sort}
 
 
 def _page_size(value: str) -> int:

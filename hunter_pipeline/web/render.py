@@ -14,6 +14,7 @@ import jinja2
 from fastapi import Request, Response
 from starlette.templating import Jinja2Templates
 
+from hunter_pipeline.readers.shown import domain_in_letters, turns_shown, without_turns
 from hunter_pipeline.vocabulary import BADGES, STAGES, provider_label
 from hunter_pipeline.web import wording
 from hunter_pipeline.web.services import Services
@@ -24,6 +25,8 @@ _environment = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    # A name may hold marks that make what follows read backwards; a page shows it without them.
+    finalize=lambda value: without_turns(value) if type(value) is str else value,
 )
 _environment.globals.update(
     badges=BADGES,
@@ -34,9 +37,11 @@ _environment.globals.update(
     expires_soon=wording.expires_soon,
     money=wording.money,
     deal=wording.deal,
+    in_letters=domain_in_letters,
+    counted=wording.counted,
     stage_titles=STAGES,
 )
-_environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
+_environment.filters["pretty"] = lambda value: turns_shown(json.dumps(value, indent=2, ensure_ascii=False))
 _templates = Jinja2Templates(env=_environment)
 
 

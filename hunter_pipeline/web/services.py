@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, cast
 from urllib.parse import quote
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
-from hunter_pipeline.actions.take_in import RUN_PREFIX
+from hunter_pipeline.pipeline.versions import RUN_PREFIX
+from hunter_pipeline.scoring.rules import Rules, RulesError, load_rules
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.web.dagster_client import DagsterClient
 from hunter_pipeline.web.webhook import Verifier
@@ -40,6 +43,20 @@ class Services:
         """Address of the Dagster UI in a browser, without a slash at the end."""
         return self.settings.dagster_public_url or self.settings.dagster_url
 
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers come over HTTPS, so that cookies may be kept to it."""
+        return (self.settings.web_public_url or "").startswith("https://")
+
+    @property
+    def rules(self) -> Rules | None:
+        """The scoring rules in use; None while their file cannot be read, which scoring itself reports."""
+        path = self.settings.scoring_rules
+        try:
+            return _rules(path, path.stat().st_mtime_ns if path else 0)
+        except (OSError, RulesError):
+            return None
+
     def portal_url(self, referral_id: str, engagement_id: str | None) -> str:
         """A referral in Partner Center, or the page there that lists them."""
         names = {"{referral_id}": referral_id, "{engagement_id}": engagement_id or ""}
@@ -59,6 +76,11 @@ class Services:
     def asset_url(self, name: str) -> str:
         """An asset in the Dagster UI."""
         return f"{self.dagster_ui}/assets/{quote(name, safe='')}"
+
+
+@lru_cache(maxsize=4)
+def _rules(path: Path | None, changed: int) -> Rules:  # noqa: ARG001 - an edited file is read again
+    return load_rules(path)
 
 
 def services_of(request: Request) -> Services:

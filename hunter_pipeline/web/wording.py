@@ -68,6 +68,11 @@ def expires_soon(value: datetime | None, now: datetime) -> bool:
     return value is not None and value - now < timedelta(days=3)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 referral`, `2,000 referrals`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def money(value: Decimal | float | None, currency: str | None) -> str:
     """An amount with its currency; decimals only where there are some."""
     if value is None:

@@ -11,12 +11,15 @@ from sqlalchemy import Engine, create_engine, text
 
 from hunter_pipeline.readers.lead_columns import LISTED
 from hunter_pipeline.readers.lead_list import list_leads
+from hunter_pipeline.readers.shown import domain_in_letters
+from hunter_pipeline.scoring.rules import CATEGORIES
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.web.app import create_app
 from hunter_pipeline_tests.pipeline_runs import NOW
 from hunter_pipeline_tests.web.conftest import TOKEN
-from hunter_pipeline_tests.web.serving import HOSTILE, free_port, serving
+from hunter_pipeline_tests.web.serving import HOSTILE, StubDagster, free_port, serving
 
+PAGES = ("/referrals/hostile-1", "/docs", "/no")
 LATER = NOW + timedelta(minutes=5)
 DOWN = "http://127.0.0.1:1"
 
@@ -49,6 +52,28 @@ def page(filled_engine: Engine, browser: Browser) -> Iterator[Page]:
     assert problems == []
 
 
+@pytest.fixture
+def odd_lead(filled_engine: Engine) -> Iterator[str]:
+    """A lead with a domain of 128 letters that mixes scripts, and a name that would read backwards."""
+    domain = ("xn--" + "a" * 28 + ".") * 3 + "xn--80ak6aa92eb" + "b" * 12 + ".com"
+    row = {"domain": domain, "name": "Contoso \u202emoc.lufmrah\u202c Ltd"}
+    with filled_engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO companies (domain, canonical_name, run_id) VALUES (:domain, :name, 'odd')"), row
+        )
+        connection.execute(
+            text(
+                "INSERT INTO raw_leads (source, external_id, domain, payload, raw_id, run_id)"
+                " VALUES ('partnercenter', 'odd', :domain, '{}', 0, 'odd')"
+            ),
+            row,
+        )
+    yield domain
+    with filled_engine.begin() as connection:
+        connection.execute(text("DELETE FROM raw_leads WHERE run_id = 'odd'"))
+        connection.execute(text("DELETE FROM companies WHERE run_id = 'odd'"))
+
+
 def _is_csp(message: str) -> bool:
     return "Content Security Policy" in message
 
@@ -61,13 +86,14 @@ def test_the_list_shows_every_lead_in_the_order_of_the_ranking(site: str, page: 
     page.goto(site)
     with filled_engine.connect() as connection:
         leads = list_leads(connection).leads
-    assert _column(page, "Domain") == [lead.domain for lead in leads]
+    assert _column(page, "Domain") == [domain_in_letters(lead.domain) or lead.domain for lead in leads]
     headers = [re.sub(r"\W+$", "", each) for each in page.locator("table.leads thead th").all_inner_texts()]
     assert headers == [column.label for column in LISTED]
     badges = {"co-sell": "Co-sell", "marketplace": "Marketplace", "solution-provider": "SP", None: "-"}
     assert _column(page, "Referral") == [badges[lead.referral_type] for lead in leads]
     assert [int(each) for each in _column(page, "Score")] == [lead.score for lead in leads]
-    assert set(_column(page, "Last synced")) == {"4 minutes ago"}
+    assert set(_column(page, "Received")) == {"4 minutes ago"}
+    assert page.locator("table.leads .why").all_inner_texts() == [lead.reason for lead in leads]
     expect(page.locator("#count")).to_contain_text(f"{len(leads)} leads")
 
 
@@ -107,7 +133,7 @@ def test_a_search_finds_by_name_and_keeps_what_was_typed(site: str, page: Page):
     page.goto(site)
     page.get_by_label("Search").fill("hostile")
     page.get_by_label("Search").press("Enter")
-    expect(page.locator("table.leads tbody tr")).to_have_count(1)
+    expect(page.locator("table.leads tbody.lead")).to_have_count(1)
     expect(page.get_by_label("Search")).to_have_value("hostile")
     page.get_by_label("Search").fill('"><script>nobody</script>')
     page.get_by_label("Search").press("Enter")
@@ -162,7 +188,8 @@ def test_the_export_links_carry_filter_and_order(site: str, page: Page):
         page.get_by_role("link", name="CSV").click()
     lines = download.value.path().read_text("utf-8-sig").splitlines()
     assert download.value.suggested_filename == "leads.csv"
-    assert [line.split(",")[0] for line in lines[1:]] == _column(page, "Domain")
+    shown = [domain_in_letters(domain) or domain for domain in (line.split(",")[0] for line in lines[1:])]
+    assert shown == _column(page, "Domain")
 
 
 def test_markup_in_a_company_name_is_shown_as_text(site: str, page: Page):
@@ -185,6 +212,9 @@ def test_a_lead_explains_its_score_and_leads_to_its_referral(site: str, page: Pa
     expect(page.locator(".facts .score .number")).to_have_text(str(total))
     expect(page.locator("table.points")).to_contain_text("co-sell")
     expect(page.get_by_role("rowheader", name="DMARC")).to_be_visible()
+    why = page.get_by_role("region", name="Why P1")
+    expect(why).to_contain_text(re.compile(rf"score {total} make it Greenfield \(the rule: segment .*mail at"))
+    expect(why).to_contain_text("category P1, High Potential Greenfield")
     expect(page.locator(".history")).to_contain_text("first score")
     page.locator("table.cards tbody a").first.click()
     expect(page.get_by_role("heading", name="From payload to score")).to_be_visible()
@@ -268,22 +298,150 @@ def test_the_first_tab_stop_jumps_to_the_content(site: str, page: Page):
     expect(page.locator("main")).to_be_focused()
 
 
+def test_the_second_tab_stop_jumps_to_the_table(site: str, page: Page):
+    for path in ("/", "/referrals?tab=all"):
+        page.goto(site + path)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the table")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("table")).to_be_focused()
+
+
 def test_the_pages_work_without_javascript(site: str, browser: Browser):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site)
     page.get_by_label("Search").fill("hostile")
     page.get_by_role("button", name="Filter").click()
-    expect(page.locator("table.leads tbody tr")).to_have_count(1)
+    expect(page.locator("table.leads tbody.lead")).to_have_count(1)
     context.close()
 
 
 @pytest.mark.parametrize("width", [360, 961, 1100, 1280])
-def test_nothing_is_wider_than_the_screen(site: str, page: Page, width: int):
+def test_nothing_is_wider_than_the_screen(site: str, page: Page, odd_lead: str, width: int):
     page.set_viewport_size({"width": width, "height": 740})
-    for path in ("/", "/leads/hostile-example.com", "/referrals/hostile-1", "/docs"):
+    own = f"/leads/{odd_lead}"
+    for path in ("/", "/?q=lufmrah", own, "/leads/hostile-example.com", "/referrals", "/referrals/hostile-1", "/docs"):
         page.goto(site + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_twelve_leads_with_their_reasons_fit_into_a_window(site: str, page: Page):
+    page.set_viewport_size({"width": 1360, "height": 900})
+    page.goto(site)
+    inside = "rows => rows.filter(row => row.getBoundingClientRect().bottom <= innerHeight).length"
+    assert page.locator("tbody.lead").evaluate_all(inside) >= 12
+
+
+def test_the_header_stays_while_the_list_goes_by(site: str, page: Page):
+    page.set_viewport_size({"width": 1360, "height": 500})
+    page.goto(site)
+    page.locator("tbody.lead").last.scroll_into_view_if_needed()
+    header = page.get_by_role("columnheader", name="Company")
+    expect(header).to_be_in_viewport()
+    box = header.bounding_box()
+    assert box is not None
+    assert box["y"] == 0
+
+
+def test_no_date_takes_two_lines(site: str, page: Page):
+    lines = "times => Math.max(...times.map(time => time.getClientRects().length))"
+    for width in (390, 961, 1100, 1360):
+        page.set_viewport_size({"width": width, "height": 900})
+        for path in ("/", "/referrals?tab=all"):
+            page.goto(site + path)
+            assert page.locator("table.leads time").evaluate_all(lines) == 1, (width, path)
+
+
+def test_a_phone_shows_the_first_lead_at_once_and_its_filters_on_a_tap(site: str, page: Page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(site)
+    expect(page.locator("tbody.lead").first).to_be_in_viewport(ratio=1)
+    expect(page.get_by_label("Segment")).to_be_hidden()
+    page.get_by_label("More filters").focus()
+    page.keyboard.press("Space")
+    page.get_by_label("Segment").select_option("Cold")
+    page.get_by_role("button", name="Filter").click()
+    assert set(_column(page, "Segment")) == {"Cold"}
+    expect(page.get_by_label("Segment")).to_be_visible()
+
+
+def test_the_legend_says_what_leads_to_each_category(site: str, page: Page):
+    page.goto(site)
+    page.get_by_text("What P1 to P6 mean").click()
+    legend = page.locator(".legend")
+    assert [each.split(" ")[0] for each in legend.locator("dt").all_inner_texts()] == list(CATEGORIES)
+    expect(legend).to_contain_text("Renewal: segment Existing, score 70 or more")
+
+
+def test_the_counts_lead_to_the_queue(site: str, page: Page):
+    page.goto(site)
+    funnel = page.get_by_role("list", name="How far referrals got")
+    without = funnel.get_by_role("link", name="without").inner_text().split()[0]
+    funnel.get_by_role("link", name="without").click()
+    expect(page.get_by_role("navigation", name="What is to be done").locator("[aria-current]")).to_have_text(
+        f"Without a domain {without}"
+    )
+
+
+def test_what_came_since_the_last_visit_is_marked_and_can_be_asked_for(site: str, browser: Browser):
+    def visit(last: timedelta) -> Page:
+        stamp = int((NOW + last).timestamp())
+        context = browser.new_context()
+        context.add_cookies([{"name": "hunter_visit", "value": f"{stamp}.{stamp}", "url": site}])
+        page = context.new_page()
+        page.goto(site)
+        return page
+
+    first = browser.new_context().new_page()
+    first.goto(site)
+    expect(first.locator(".news")).to_have_count(0)
+    before = visit(-timedelta(hours=1))
+    number = before.locator("tbody.lead").count()
+    expect(before.locator(".news", has_text="new")).to_have_count(number)
+    before.reload()
+    expect(before.locator(".news", has_text="new")).to_have_count(number)
+    before.get_by_label("New or changed since my last visit").check()
+    before.get_by_role("button", name="Filter").click()
+    expect(before.locator("tbody.lead")).to_have_count(number)
+    with before.expect_download() as download:
+        before.get_by_role("link", name="CSV").click()
+    assert len(download.value.path().read_text("utf-8-sig").splitlines()) == number + 1
+    after = visit(timedelta(minutes=3))
+    expect(after.locator(".news")).to_have_count(0)
+    after.goto(f"{site}/?changed=1")
+    expect(after.get_by_role("heading", name="No lead passes this filter")).to_be_visible()
+    for page in (first, before, after):
+        page.context.close()
+
+
+def test_a_name_cannot_turn_what_is_beside_it_and_a_mixed_domain_stays_ascii(site: str, page: Page, odd_lead: str):
+    page.goto(f"{site}/?q=lufmrah")
+    expect(page.locator("table.leads tbody th a")).to_have_text("Contoso moc.lufmrah Ltd")
+    expect(page.locator("table.leads tbody th a bdi")).to_have_count(1)
+    assert _column(page, "Domain") == [odd_lead]
+    page.goto(f"{site}/?q=çiçekçilik")
+    assert _column(page, "Domain") == ["hayali-çiçekçilik.com.tr"]
+    page.locator("table.leads tbody th a").click()
+    expect(page.locator("p.domain")).to_contain_text("hayali-çiçekçilik.com.tr (xn--")
+
+
+def test_a_tooltip_tells_the_time_in_the_clock_of_who_looks(site: str, browser: Browser):
+    context = browser.new_context(timezone_id="Europe/Istanbul", locale="en-GB")
+    page = context.new_page()
+    page.goto(site)
+    expect(page.locator("table.leads time").first).to_have_attribute("title", re.compile(r"\d\d:\d\d GMT\+3$"))
+    context.close()
+
+
+def test_a_sync_that_brings_nothing_says_so(filled_engine: Engine, page: Page):
+    with serving(StubDagster().app) as dagster:
+        settings = Settings(_env_file=None, partner_center_enabled=True, dagster_url=dagster)
+        with serving(create_app(settings, filled_engine, clock=lambda: LATER)) as address:
+            page.goto(address)
+            page.get_by_role("button", name="Sync now").click()
+            expect(page.locator(".toast")).to_contain_text("Sync done: nothing new since the last one.")
 
 
 def test_a_row_is_still_a_row_of_cells_on_a_phone(site: str, page: Page):
@@ -296,9 +454,11 @@ def test_a_row_is_still_a_row_of_cells_on_a_phone(site: str, page: Page):
 def test_axe_finds_nothing(site: str, browser: Browser, scheme: str, width: int):
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True)  # type: ignore[arg-type]
     page = context.new_page()
-    for path in ("/", "/?q=nothing-here", "/leads/hayali-kimya-sanayi.com.tr", "/referrals/hostile-1", "/docs", "/no"):
+    for path in ("/", "/?q=nothing-here", "/leads/hayali-kimya-sanayi.com.tr", "/referrals?tab=all", *PAGES):
         page.goto(site + path)
-        if path.startswith("/referrals"):
+        if path == "/":
+            page.get_by_text("What P1 to P6 mean").click()
+        if path.startswith("/referrals/"):
             page.locator("summary").last.click()
         result = Axe().run(page)
         assert result.violations_count == 0, f"{path}: {result.generate_report()}"

@@ -44,8 +44,11 @@
     return typeof answer.body.detail === "string" ? answer.body.detail : `The server answered ${answer.status}`;
   }
 
+  const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+
   function counts(sync) {
-    const parts = [`${sync.total} referrals fetched`, `${sync.succeeded} with a company domain`];
+    if (!sync.total) return "nothing new since the last one";
+    const parts = [`${counted(sync.total, "referral")} fetched`, `${sync.succeeded} with a company domain`];
     if (sync.skipped) parts.push(`${sync.skipped} without one`);
     if (sync.failed) parts.push(`${sync.failed} failed${sync.failed_before ? ` (${sync.failed_before} known before)` : ""}`);
     return parts.join(", ");
@@ -61,6 +64,14 @@
     if (!on) show("");
   }
 
+  // Times are served in UTC; a tooltip tells them in the clock of whoever looks, with its zone.
+  function localTimes() {
+    const form = new Intl.DateTimeFormat(undefined, {
+      year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+    });
+    for (const time of document.querySelectorAll("time[datetime]")) time.title = form.format(new Date(time.dateTime));
+  }
+
   async function refresh() {
     const list = document.querySelector("#live .list");
     list.setAttribute("aria-busy", "true");
@@ -69,6 +80,7 @@
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("live");
       const typing = document.activeElement?.closest(".filters");
       if (response.ok && fresh && !typing) document.getElementById("live").replaceWith(fresh);
+      localTimes();
     } finally {
       document.querySelector("#live .list").setAttribute("aria-busy", "false");
     }
@@ -88,7 +100,7 @@
         lost = 0;
         const sync = answer.body;
         if (sync.status === "queued") show("Waiting for Dagster to start it…");
-        else if (sync.status === "running") show(sync.total ? `${sync.total} referrals so far…` : "Running…");
+        else if (sync.status === "running") show(sync.total ? `${counted(sync.total, "referral")} so far…` : "Running…");
         else return sync;
       } else if (answer.status === 404 || ++lost > RETRIES) {
         throw new Error(reason(answer));
@@ -130,6 +142,7 @@
     await finish(answer.body.run_id);
   }
 
+  localTimes();
   if (button) {
     button.addEventListener("click", () => run(start));
     const kept = sessionStorage.getItem(KEPT);

@@ -149,7 +149,9 @@ def test_a_lead_carries_company_score_and_referrals(leads: Leads):
         currency="USD",
         synced_at=NOW + timedelta(hours=1),
     )
-    assert get_lead(leads.connection, "a.com") == Lead(
+    lead = get_lead(leads.connection, "a.com")
+    assert lead is not None
+    assert lead == Lead(
         domain="a.com",
         company_name="Contoso",
         provider="Google",
@@ -171,6 +173,8 @@ def test_a_lead_carries_company_score_and_referrals(leads: Leads):
         deals=(Deal("EUR", Decimal("150.50")),),
         expires_at=NOW + timedelta(days=2),
         last_synced_at=NOW + timedelta(hours=1),
+        created_at=lead.created_at,
+        score_changed_at=None,
         scored_at=NOW,
     )
 
