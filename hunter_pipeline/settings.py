@@ -417,7 +417,7 @@ def load_settings(**overrides: object) -> Settings:
     :raises SettingsError: a value is wrong; one line for each variable, with the fix.
     """
     file = env_file()
-    if "HUNTER_ENV_FILE" in os.environ and (not file.exists() or file.is_dir()):
+    if os.environ.get("HUNTER_ENV_FILE") and (not file.exists() or file.is_dir()):
         raise SettingsError(f"HUNTER_ENV_FILE: there is no file {file}; correct the path or unset the variable")
     try:
         return Settings(_env_file=file, **overrides)  # type: ignore[arg-type]

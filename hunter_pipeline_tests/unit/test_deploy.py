@@ -63,6 +63,11 @@ def test_every_setting_that_is_named_exists():
 def test_every_command_that_is_named_exists():
     container = documents("kubernetes/lead-list.yaml")[0]["spec"]["template"]["spec"]["containers"][0]
     commands = [container["command"], *(service["command"] for service in SERVICES.values() if "command" in service)]
+    commands += [
+        line.split()
+        for line in re.findall(r"^ExecStart=/opt/hunter/venv/bin/(.+)$", "\n".join(TEXTS.values()), re.MULTILINE)
+    ]
+    assert ["hunter", "daemon"] in commands
     said = re.findall(r"`hunter ([a-z ]+)`", "\n".join(TEXTS.values()))
     # The program with its sub-commands: what stands before the first option.
     chosen = {tuple(takewhile(lambda part: not part.startswith("-"), command)) for command in commands}
@@ -107,6 +112,15 @@ def test_no_container_runs_as_root_or_writes_to_its_root():
     pod = documents("kubernetes/lead-list.yaml")[0]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_the_services_of_one_machine_are_sandboxed_alike():
+    units = {path.stem: text.splitlines() for path, text in TEXTS.items() if path.suffix == ".service"}
+    assert set(units) == {"hunter-daemon", "hunter-ui", "hunter-web"}
+    fences = {name: lines[lines.index("NoNewPrivileges=yes") :] for name, lines in units.items()}
+    assert fences["hunter-daemon"] == fences["hunter-ui"] == fences["hunter-web"]
+    for lines in units.values():
+        assert {"User=hunter", "ProtectSystem=strict", "CapabilityBoundingSet=", "Restart=on-failure"} <= set(lines)
 
 
 def test_nothing_but_this_machine_reaches_the_containers_and_nothing_the_database():
