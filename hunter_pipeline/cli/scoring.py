@@ -22,6 +22,7 @@ from hunter_pipeline.cli.scan import STATES
 from hunter_pipeline.cli.show import SEGMENT_STYLES
 from hunter_pipeline.pipeline.scores import rules_version
 from hunter_pipeline.readers.explanation import Explanation, explain_score
+from hunter_pipeline.readers.lead_list import referral_ids
 from hunter_pipeline.readers.rules_preview import preview_rules
 from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scoring.facts import NUMBER_FACTS, WORD_FACTS
@@ -70,15 +71,19 @@ def score(
         raise typer.BadParameter(f"{shown(domain)!r} names no company: {REFUSALS[reason]}", param_hint="DOMAIN")
     with open_database(settings).connect() as connection:
         explanation = explain_score(connection, found)
+        ids = referral_ids(connection, [found]).get(found, [])
     if explanation is None or explanation.score is None:
         err().print(f"hunter: {_why_not_scored(found, explanation)}", style="bold red", markup=False)
         raise typer.Exit(1)
     note = _out_of_date(settings, explanation)
     if as_json:
         content = asdict(explanation)
-        print_json({**content, "up_to_date": note is None})
+        print_json({**content, "referral_ids": ids, "up_to_date": note is None})
         return
     print_explanation(explanation, explanation.score)
+    if ids:
+        out().print(Text("\nReferrals (hunter lineage ID tells their story)", "bold"))
+        out().print(Text("  " + "\n  ".join(ids)))
     if note is not None:
         out().print(Text(f"\n{note}", "bold yellow"))
 

@@ -22,7 +22,7 @@ from hunter_pipeline.readers.columns import Declared
 from hunter_pipeline.readers.columns import chosen as columns_named
 from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
 from hunter_pipeline.readers.lead_columns import COLUMNS, PRINTED_FROM, Lead
-from hunter_pipeline.readers.lead_list import LeadFilter, choice, count_leads, iter_leads
+from hunter_pipeline.readers.lead_list import LeadFilter, choice, count_leads, iter_leads, referral_ids
 from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline.vocabulary import badge, provider_label, provider_named
@@ -72,7 +72,9 @@ def leads(
         return
     rows = _read(engine, chosen, limit)
     if form == "json":
-        content = [lead_record(lead) for lead in rows]
+        with engine.connect() as connection:
+            ids = referral_ids(connection, [lead.domain for lead in rows])
+        content = [{**lead_record(lead), "referral_ids": ids.get(lead.domain, [])} for lead in rows]
         if output is None:
             print_json(content)
         else:

@@ -196,6 +196,18 @@ def get_lead(connection: Connection, domain: str) -> Lead | None:
     return leads[0] if leads else None
 
 
+def referral_ids(connection: Connection, domains: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of the referrals of some leads, by domain, open ones first."""
+    rows = connection.execute(
+        text(
+            "SELECT domain, array_agg(referral_id ORDER BY is_open DESC, referral_id) FROM partner_center_referrals"
+            " WHERE domain = ANY(:domains) GROUP BY domain"
+        ),
+        {"domains": list(domains)},
+    )
+    return {domain: list(ids) for domain, ids in rows}
+
+
 def _keys(sort: str, rates: Rates | None) -> tuple[Key, ...]:
     if sort == "rank":
         return _RANK

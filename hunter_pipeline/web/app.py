@@ -32,7 +32,7 @@ from hunter_pipeline.web import acts, api, health, ingest, pages, queue_api, que
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterRefused, DagsterUnavailable
 from hunter_pipeline.web.render import render
 from hunter_pipeline.web.security import Guard, Sessions, check_exposure
-from hunter_pipeline.web.services import Services, services_of
+from hunter_pipeline.web.services import Services, services_of, sign_in_end
 from hunter_pipeline.web.token_gate import WRONG_SECONDS, TokenGate
 from hunter_pipeline.web.webhook import CertificateUnavailable, Verifier, trusted_roots
 
@@ -73,7 +73,7 @@ def create_app(
     app.state.gate = gate = TokenGate([token], wrong_token_seconds) if token else None
     dagster = DagsterClient(settings.dagster_url, sessions.dagster_key if sessions else None)
     app.state.services = Services(settings, engine, dagster, clock, verifier or _verifier(settings, clock))
-    app.state.metrics = health.Metrics(engine)
+    app.state.metrics = health.Metrics(engine, clock, lambda: sign_in_end(settings, engine))
     app.include_router(health.router)
     if settings.partner_center_write_enabled:
         # These come before the API's, whose path of one referral would take them in.

@@ -7,7 +7,8 @@ being ready are two questions: a database that is down must not get the server r
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -18,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hunter_pipeline.readers.summary import summary
+from hunter_pipeline.readers.vitals import read_vitals
 from hunter_pipeline.web import schemas
 from hunter_pipeline.web.problems import problems
 from hunter_pipeline.web.services import Use
@@ -28,7 +30,12 @@ router = APIRouter()
 class Metrics:
     """The figures of one application: requests as they pass, and the counts of the database when asked."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        signed_in_until: Callable[[], datetime | None] = lambda: None,
+    ) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "hunter_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
@@ -36,14 +43,18 @@ class Metrics:
         self.seconds = Histogram(
             "hunter_http_request_seconds", "Time to the start of the answer", ["route"], registry=self.registry
         )
-        self.registry.register(_Counts(engine))
+        self.registry.register(_Counts(engine, clock, signed_in_until))
 
 
 class _Counts(Collector):
     """Counts that are read from the database at each scrape; none while it does not answer."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self, engine: Engine, clock: Callable[[], datetime], signed_in_until: Callable[[], datetime | None]
+    ) -> None:
         self._engine = engine
+        self._clock = clock
+        self._signed_in_until = signed_in_until
 
     def describe(self) -> Iterable[Metric]:
         """Nothing ahead: registering must not ask the database."""
@@ -55,6 +66,7 @@ class _Counts(Collector):
         try:
             with self._engine.connect() as connection:
                 counts = summary(connection)
+                vitals = read_vitals(connection, self._clock())
         except SQLAlchemyError:
             up.add_metric([], 0)
             return [up]
@@ -66,7 +78,10 @@ class _Counts(Collector):
         skipped = GaugeMetricFamily("hunter_referrals_skipped", "Referrals without a domain", labels=["reason"])
         for reason, number in counts.skipped.items():
             skipped.add_metric([reason], number)
-        figures = [up, leads, skipped]
+        syncs = GaugeMetricFamily("hunter_syncs", "Syncs of the last day by result", labels=["result"])
+        for result, number in vitals.syncs.items():
+            syncs.add_metric([result], number)
+        figures = [up, leads, skipped, syncs]
         plain: list[tuple[str, str, float]] = [
             ("hunter_referrals", "Referrals fetched and kept", counts.referrals),
             ("hunter_referrals_with_domain", "Referrals with a company domain", counts.with_domain),
@@ -77,9 +92,27 @@ class _Counts(Collector):
                 counts.dismissed_failures,
             ),
         ]
-        if counts.last_success_at is not None:
-            moment = counts.last_success_at.timestamp()
-            plain.append(("hunter_last_sync_timestamp_seconds", "When the last good sync ended", moment))
+        plain += [
+            ("hunter_referrals_to_answer", "Referrals that wait for an answer", vitals.to_answer),
+            ("hunter_referrals_expiring", "Of these, closed by Partner Center within three days", vitals.expiring),
+            ("hunter_partial_lookups", "Domains of which a look-up failed", vitals.partial_lookups),
+        ]
+        if vitals.last_sync_seconds is not None:
+            plain.append(("hunter_last_sync_duration_seconds", "How long the last sync took", vitals.last_sync_seconds))
+        moments = (
+            ("hunter_last_sync_timestamp_seconds", "When the last good sync ended", counts.last_success_at),
+            (
+                "hunter_oldest_unprocessed_timestamp_seconds",
+                "Since when the oldest fetched referral waits",
+                vitals.oldest_unprocessed,
+            ),
+            (
+                "hunter_sign_in_expires_timestamp_seconds",
+                "When the sign-in ends if nothing uses it",
+                self._signed_in_until(),
+            ),
+        )
+        plain += [(name, text_, moment.timestamp()) for name, text_, moment in moments if moment is not None]
         for name, help_text, value in plain:
             figures.append(GaugeMetricFamily(name, help_text, value=value))
         return figures

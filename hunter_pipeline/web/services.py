@@ -16,10 +16,14 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from hunter_pipeline.partner_center.errors import PartnerCenterError
+from hunter_pipeline.partner_center.token_cache import KEY_FILE
 from hunter_pipeline.pipeline.versions import RUN_PREFIX
 from hunter_pipeline.scoring.rules import Rules, RulesError, load_rules
-from hunter_pipeline.settings import Settings
+from hunter_pipeline.services import make_sign_in
+from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.web.dagster_client import DagsterClient
 from hunter_pipeline.web.webhook import Verifier
 
@@ -81,6 +85,20 @@ class Services:
 @lru_cache(maxsize=4)
 def _rules(path: Path | None, changed: int) -> Rules:  # noqa: ARG001 - an edited file is read again
     return load_rules(path)
+
+
+def sign_in_end(settings: Settings, engine: Engine) -> datetime | None:
+    """When the sign-in ends if nothing uses it; None: nobody is signed in, or it cannot be read here.
+
+    Nothing is asked of Microsoft, and no key is made where there is none.
+    """
+    if not settings.token_cache_keys and not (settings.home / KEY_FILE).exists():
+        return None
+    try:
+        account = make_sign_in(settings, engine).status().account
+    except (SettingsError, PartnerCenterError, SQLAlchemyError):
+        return None
+    return account.signed_in_until if account else None
 
 
 def services_of(request: Request) -> Services:

@@ -322,6 +322,14 @@ def test_health_is_open_and_says_ready(make_test_app: Callable[..., FastAPI]):
 def test_metrics_count_leads_and_requests_by_route(client: TestClient):
     client.get("/api/leads/nobody.example")
     figures = client.get("/metrics").text
+    for tab, name in (("answer", "to_answer"), ("expiring", "expiring")):
+        total = client.get("/api/referrals/queue", params={"tab": tab}).json()["total"]
+        assert f"hunter_referrals_{name} {float(total)}" in figures
+    assert "hunter_partial_lookups " in figures
+    assert "hunter_last_sync_duration_seconds " in figures
+    assert 'hunter_syncs{result="failed"} 0.0' in figures
+    assert "hunter_oldest_unprocessed_timestamp_seconds" not in figures, "nothing waits"
+    assert "hunter_sign_in_expires_timestamp_seconds" not in figures, "nobody is signed in here"
     assert 'hunter_http_requests_total{method="GET",route="/api/leads/{domain}",status="404"} 1.0' in figures
     assert "nobody.example" not in figures
     total = sum(float(line.rsplit(" ", 1)[1]) for line in figures.splitlines() if line.startswith("hunter_leads{"))

@@ -135,6 +135,7 @@ def test_of_syncs_that_begin_at_once_one_runs_and_the_others_name_it(hunter: Hun
         assert done in ran or "A sync is under way (run" in one_line(done)
     books = json.loads(hunter("leads", "--format", "json").stdout)
     assert len(books) == 33
+    assert all(len(lead["referral_ids"]) == lead["referrals"] > 0 for lead in books)
 
 
 def test_a_day_range_is_a_backfill(hunter: Hunter):
