@@ -112,6 +112,7 @@ def test_a_page_that_was_asked_for_before_a_change_does_not_bring_the_old_state_
         """The client, beside which a person acts between a page's answer and its writing."""
 
         host = client.host
+        tenant = client.tenant
         get_referral = client.get_referral
 
         def iter_pages(self, since: datetime | None) -> Iterator[Page]:
