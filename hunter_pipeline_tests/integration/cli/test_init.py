@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from hunter_pipeline.cli.setting_up import write_env
+from hunter_pipeline.cli.setting_up import CLIENT, DATABASE, QUESTIONS, SECRET, TENANT, write_env
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.settings import Settings, load_settings, variable_name
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
@@ -69,16 +69,10 @@ def test_a_machine_is_set_up_by_answers(bare: dict[str, str]):
     assert process.stdout is not None
     client, tenant, database = bare.values()
     said = ""
-    for question, answer in (
-        ("Application (client) ID", "my-app"),
-        ("Application (client) ID", client),
-        ("Directory (tenant) ID", tenant),
-        ("Client secret", ""),
-        ("PostgreSQL server", database),
-    ):
+    for field, answer in ((CLIENT, "my-app"), (CLIENT, client), (TENANT, tenant), (SECRET, ""), (DATABASE, database)):
         # Each when it is asked for: the question for a secret throws away what was typed before.
         asked = ""
-        while not (question in asked and asked.endswith(": ")):
+        while not asked.endswith(f"{QUESTIONS[field]}: "):
             read = process.stdout.read(1)
             assert read, said + asked
             asked += read
