@@ -8,9 +8,12 @@ BEGUN := $(VENV).begun
 MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); \
   venv.create("$(VENV)", clear=True, symlinks=True, with_pip=True)
 TESTS ?= hunter_pipeline_tests
+SOAK_SYNCS ?= 300
+SOAK_PAYLOADS ?= 10000
+SOAK_SEED ?= $(shell date +%s)
 SEED ?= $(shell date +%s)
 
-.PHONY: help demo dev test test-days check lint format bench screenshots browser release lock clean
+.PHONY: help demo dev test test-days soak audit licences check lint format bench screenshots browser release lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -28,6 +31,17 @@ test: $(INSTALLED) browser ## Run every test, in a random order that SEED gives 
 
 test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)
 	@PYTEST=$(BIN)/pytest .ci/days
+
+soak: $(INSTALLED) ## Sync hundreds of times with faults at random, and thousands of wrong referrals; SOAK_SEED=N repeats a run
+	SOAK_SYNCS=$(SOAK_SYNCS) SOAK_PAYLOADS=$(SOAK_PAYLOADS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -q -s --timeout 7200 \
+	  hunter_pipeline_tests/integration/pipeline/test_soak.py hunter_pipeline_tests/integration/pipeline/test_fuzzed_payloads.py
+
+audit: $(INSTALLED) ## Ask PyPI's advisory database about every locked package (needs the network)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements.lock
+
+licences: $(INSTALLED) ## Write docs/licences.md anew, out of what the locked packages say of themselves
+	$(BIN)/python -m hunter_pipeline_tests.licences
 
 check: $(INSTALLED) ## Load the definitions as Dagster does, and check them
 	$(BIN)/dg check defs
