@@ -32,8 +32,9 @@ POLL_MS = 2000
 GROUPS = ("referrals", "scoring", "books", "domain_facts", "use", "lineage")
 """Every group of assets."""
 
-GRAPH = "/asset-groups?expanded=" + ",".join(f"hunter:__repository__:{group}" for group in GROUPS)
-"""The asset graph with its groups open. Dagster closes them where the address does not say otherwise."""
+GRAPH = "/asset-groups?expanded=" + ",".join(f"global@global:{group}" for group in GROUPS)
+"""The asset graph with its groups open. Dagster closes them where the address does not say otherwise, and names a group
+so while groups of the same name in several code locations are one."""
 
 
 @contextmanager

@@ -62,7 +62,8 @@ def _terminal(page: Page, target: Path) -> None:
 
 def _graph(page: Page, url: str, target: Path) -> None:
     page.goto(url)
-    page.get_by_text("Hide navigation").click(timeout=60_000)
+    page.get_by_text("domain_signals").first.wait_for(timeout=300_000)  # the groups are open
+    page.get_by_text("Hide navigation").click(timeout=300_000)
     page.wait_for_timeout(SETTLE)
     page.screenshot(path=target)
 
