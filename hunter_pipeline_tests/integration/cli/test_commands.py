@@ -13,6 +13,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline.store.embedded.users import release_embedded
+from hunter_pipeline.store.engine import database_urls
+from hunter_pipeline_tests.personal_data import MAY_HOLD_PERSONS, forms, in_bytes, in_files, in_tables, persons
 from hunter_pipeline_tests.pipeline_runs import NOW
 
 Hunter = Callable[..., subprocess.CompletedProcess[str]]
@@ -101,7 +104,18 @@ def test_the_demo_ends_well_twice_and_the_second_time_nothing_is_new():
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         assert shown.split() == ["6", "evaluated"], "the standing checks"
-        assert "a…@" not in first.stdout + first.stderr, "no customer's address is shown"
+        looked_for = forms(persons())
+        assert len(looked_for) > 80
+        said = (first.stdout + first.stderr + second.stdout + second.stderr).encode()
+        assert in_bytes(said, looked_for) == set()
+        assert in_files(Path(folder), looked_for) == {}
+        urls = database_urls(None, None, Path(folder))
+        try:
+            assert set(in_tables(urls.hunter, looked_for, {})) >= {"raw_leads.email", "raw_leads.payload"}, "looks"
+            assert in_tables(urls.hunter, looked_for, MAY_HOLD_PERSONS) == {}
+            assert in_tables(urls.dagster, looked_for, {}) == {}
+        finally:
+            release_embedded(Path(folder))
 
 
 def test_login_sync_leads_lineage_logout(hunter: Hunter):
