@@ -160,6 +160,9 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address that the lead list listens on; one beyond loopback needs HUNTER_WEB_TOKEN"
     )
     web_port: int = Field(8000, ge=1, le=65_535, description="Port that the lead list listens on")
+    web_database_url: SecretStr | None = Field(
+        None, description="Address over which the lead list reads, such as a pooler; unset: HUNTER_DATABASE_URL"
+    )
     web_token: SecretStr | None = Field(
         None, description="Token of at least 16 characters that opens the lead list and its API; unset: loopback only"
     )

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -66,10 +67,11 @@ def _foreign(host: str) -> str:
     return f"{host} is no address of this machine; listen on 127.0.0.1 or on another of its own"
 
 
-def await_database(settings: Settings, seconds: float) -> Engine:
+def await_database(settings: Settings, seconds: float, opening: Callable[[Settings], Engine] = open_database) -> Engine:
     """Hunter's database with this version's tables; a server that does not answer yet is waited for.
 
     :param seconds: how long at most.
+    :param opening: makes the engine.
     :raises DatabaseUnavailable: it did not answer in time, or the embedded server cannot start.
     :raises SchemaOutdated: the tables of a configured server are older than this version; `hunter db upgrade` is named.
     :raises SchemaNewer: they are newer.
@@ -78,7 +80,7 @@ def await_database(settings: Settings, seconds: float) -> Engine:
     told = False
     while True:
         try:
-            return open_database(settings)
+            return opening(settings)
         except DatabaseUnavailable as error:
             # An embedded server is started by the question itself: what it says will not change by waiting.
             if settings.database_url is None or time.monotonic() + PAUSE_SECONDS > deadline:

@@ -26,6 +26,7 @@ from hunter_pipeline.cli.readiness import WAIT_SECONDS, Port, Wait, await_databa
 from hunter_pipeline.cli.sign_in import sign_in
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
+from hunter_pipeline.store.database import open_reading
 from hunter_pipeline.store.embedded.users import (
     EmbeddedError,
     embedded_status,
@@ -171,7 +172,8 @@ def web(
     settings = settings.model_copy(update={name: value for name, value in chosen.items() if value is not None})
     check_exposure(settings, settings.web_host)
     check_port(settings.web_port, "--port", settings.web_host)
-    application = create_app(settings, await_database(settings, wait))
+    engine = await_database(settings, wait)
+    application = create_app(settings, engine, reading=await_database(settings, wait, open_reading))
     err().print(f"Lead list: http://{settings.web_host}:{settings.web_port}", markup=False)
     # The address of a proxy itself decides whether its word for the person is believed.
     _serve(application, settings.web_host, settings.web_port, proxy_headers=False)

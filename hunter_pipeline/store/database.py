@@ -11,8 +11,8 @@ from functools import lru_cache
 from sqlalchemy import Engine
 
 from hunter_pipeline.settings import Settings, SettingsError
-from hunter_pipeline.store.engine import DatabaseUrls, database_urls, make_engine
-from hunter_pipeline.store.migrate import SchemaNewer, status, upgrade
+from hunter_pipeline.store.engine import READING_SETTING, DatabaseUrls, database_urls, make_engine, normalize_url
+from hunter_pipeline.store.migrate import SchemaNewer, SchemaStatus, status, upgrade
 
 
 class SchemaOutdated(RuntimeError):  # noqa: N818 - the name says what is the case
@@ -47,17 +47,40 @@ def open_database(settings: Settings) -> Engine:
     return _open(urls_of(settings).hunter, settings.database_url is None)
 
 
+def open_reading(settings: Settings) -> Engine:
+    """An engine for what only reads the database: over the lead list's own address, or that of `open_database`.
+
+    Nothing that is read over it may rest on a session that lasts longer than a transaction.
+
+    :raises SettingsError: the address is no PostgreSQL address.
+    :raises SchemaOutdated: it leads to tables that are older than this version's, or to none.
+    :raises SchemaNewer: they are newer.
+    :raises DatabaseUnavailable: nothing answers there.
+    """
+    if settings.web_database_url is None:
+        return open_database(settings)
+    try:
+        url = normalize_url(settings.web_database_url.get_secret_value(), READING_SETTING)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    _check(status(url, READING_SETTING), f" where {READING_SETTING} leads")
+    return make_engine(url)
+
+
 @lru_cache(maxsize=4)
 def _open(url: str, embedded: bool) -> Engine:
     if embedded:
         upgrade(url)
     else:
-        schema = status(url)
-        if not schema.known:
-            raise SchemaNewer(schema)
-        if not schema.up_to_date:
-            raise SchemaOutdated(
-                f"the tables are at revision {schema.current or 'none'}, this version needs {schema.head}; "
-                "run `hunter db upgrade`"
-            )
+        _check(status(url))
     return make_engine(url)
+
+
+def _check(schema: SchemaStatus, where: str = "") -> None:
+    if not schema.known:
+        raise SchemaNewer(schema)
+    if not schema.up_to_date:
+        raise SchemaOutdated(
+            f"the tables{where} are at revision {schema.current or 'none'}, this version needs {schema.head}; "
+            "run `hunter db upgrade`"
+        )

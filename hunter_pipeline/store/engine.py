@@ -21,6 +21,7 @@ from hunter_pipeline.store.embedded.users import EmbeddedError, start_embedded
 
 HUNTER_SETTING = "HUNTER_DATABASE_URL"
 DAGSTER_SETTING = "HUNTER_DAGSTER_DATABASE_URL"
+READING_SETTING = "HUNTER_WEB_DATABASE_URL"
 
 _DRIVER = "postgresql+psycopg2"
 _DEFAULT_NAME = "hunter"
@@ -195,23 +196,24 @@ def _reason(error: DBAPIError) -> str:
 
 
 @contextlib.contextmanager
-def connect_or_explain(engine: Engine) -> Iterator[Connection]:
+def connect_or_explain(engine: Engine, setting: str = HUNTER_SETTING) -> Iterator[Connection]:
     """Yield a connection and close it after use, rolling back what was not committed.
 
     :param engine: as `make_engine` returns it.
+    :param setting: the variable that the error names.
     :raises DatabaseUnavailable: the connection cannot be made, or the server went away while it was used. Other errors
         of statements (a lock time-out, a deadlock) are passed on as they are.
     """
     try:
         connection = engine.connect()
     except OperationalError as error:
-        raise DatabaseUnavailable(explain(engine.url, error, HUNTER_SETTING)) from error
+        raise DatabaseUnavailable(explain(engine.url, error, setting)) from error
     with connection:
         try:
             yield connection
         except DBAPIError as error:
             if error.connection_invalidated:
-                raise DatabaseUnavailable(explain(engine.url, error, HUNTER_SETTING)) from error
+                raise DatabaseUnavailable(explain(engine.url, error, setting)) from error
             raise
 
 
@@ -241,9 +243,10 @@ def explain(url: URL, error: DBAPIError, setting: str) -> str:
     where = describe(_render(url))
     if where.startswith("/"):
         return f"Cannot use the database {where}: {reason}. Run the command again: it starts the embedded server."
+    without = f"reads over {HUNTER_SETTING}" if setting == READING_SETTING else "brings a server of its own"
     return (
         f"Cannot use the database {where}: {reason}. Start that server or correct {setting}; "
-        "without that setting Hunter brings a server of its own."
+        f"without that setting Hunter {without}."
     )
 
 

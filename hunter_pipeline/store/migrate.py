@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
-from hunter_pipeline.store.engine import connect_or_explain, make_engine
+from hunter_pipeline.store.engine import HUNTER_SETTING, connect_or_explain, make_engine
 
 MIGRATION_LOCK = 0x48554E5445524D  # "HUNTERM"
 """Key of the PostgreSQL advisory lock that is held while revisions run."""
@@ -84,14 +84,15 @@ def downgrade(url: str, revision: str) -> SchemaStatus:
     return _run(url, revision, command.downgrade)
 
 
-def status(url: str) -> SchemaStatus:
+def status(url: str, setting: str = HUNTER_SETTING) -> SchemaStatus:
     """Read where the schema stands, without changing anything.
 
+    :param setting: the variable that an error names.
     :raises DatabaseUnavailable: the database does not answer.
     """
     engine = make_engine(url)
     try:
-        with connect_or_explain(engine) as connection:
+        with connect_or_explain(engine, setting) as connection:
             return _status(connection)
     finally:
         engine.dispose()

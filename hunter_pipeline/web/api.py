@@ -150,9 +150,9 @@ def leads(
     rates = services.settings.exchange_rates
     if format != "json":
         return file_of(
-            services.engine, "leads", format, EXPORTED, lambda connection: iter_leads(connection, chosen, sort, rates)
+            services.reading, "leads", format, EXPORTED, lambda connection: iter_leads(connection, chosen, sort, rates)
         )
-    with services.engine.connect() as connection:
+    with services.reading.connect() as connection:
         page = list_leads(connection, chosen, sort, limit, after, before, rates)
         return {
             "leads": [lead_record(lead) for lead in page.leads],
@@ -165,7 +165,7 @@ def leads(
 @router.get("/leads/{domain}", response_model=schemas.LeadDetail, summary="One lead", responses=problems(404))
 def lead(services: Use, domain: Annotated[str, Path(max_length=255)]) -> Any:
     """A lead with its score point by point, its signals with their evidence, its referrals and its history."""
-    with services.engine.connect() as connection:
+    with services.reading.connect() as connection:
         story = stories.lead_story(connection, domain.lower())
     if story is None:
         raise HTTPException(404, "There is no lead of this domain")
@@ -192,7 +192,7 @@ def referrals(
 ) -> Any:
     """Every tracked referral, with or without a company domain, the last synced first."""
     chosen = stories.ReferralFilter(referral_type, status, domain.lower() if domain else None, is_open)
-    with services.engine.connect() as connection:
+    with services.reading.connect() as connection:
         found, cursor = stories.list_referrals(connection, chosen, limit, after)
     return {"referrals": found, "next": cursor}
 
@@ -205,7 +205,7 @@ def referrals(
 )
 def lineage(services: Use, referral_id: ReferralId) -> Any:
     """What each stage took in, decided and wrote, from payload to score."""
-    with services.engine.connect() as connection:
+    with services.reading.connect() as connection:
         steps = read_lineage(connection, referral_id) if storable(referral_id) else []
         if not steps and stories.referral_story(connection, referral_id) is None:
             raise HTTPException(404, "There is no referral of this id")
@@ -224,7 +224,7 @@ def lineage(services: Use, referral_id: ReferralId) -> Any:
 )
 def referral(services: Use, referral_id: ReferralId) -> Any:
     """A referral as tracked, as received, and what became of it."""
-    with services.engine.connect() as connection:
+    with services.reading.connect() as connection:
         story = stories.referral_story(connection, referral_id)
     if story is None:
         raise HTTPException(404, "There is no referral of this id")

@@ -47,6 +47,7 @@ def create_app(
     settings: Settings,
     engine: Engine,
     *,
+    reading: Engine | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     verifier: Verifier | None = None,
     wrong_token_seconds: float = WRONG_SECONDS,
@@ -54,6 +55,7 @@ def create_app(
     """The application; nothing is asked of database or Dagster yet.
 
     :param engine: on Hunter's database.
+    :param reading: on the same database, for what only reads; None: `engine`.
     :param clock: gives the present, aware UTC.
     :param verifier: checks webhooks in place of the one that the settings describe.
     :param wrong_token_seconds: what a wrong token costs who sends it.
@@ -68,12 +70,13 @@ def create_app(
         docs_url=None,  # their pages load scripts from other hosts; `pages` has one of our own
         redoc_url=None,
     )
+    reading = reading or engine
     token = settings.web_token.get_secret_value() if settings.web_token else None
     app.state.sessions = sessions = Sessions(token) if token else None
     app.state.gate = gate = TokenGate([token], wrong_token_seconds) if token else None
     dagster = DagsterClient(settings.dagster_url, sessions.dagster_key if sessions else None)
-    app.state.services = Services(settings, engine, dagster, clock, verifier or _verifier(settings, clock))
-    app.state.metrics = health.Metrics(engine, clock, lambda: sign_in_end(settings, engine))
+    app.state.services = Services(settings, engine, reading, dagster, clock, verifier or _verifier(settings, clock))
+    app.state.metrics = health.Metrics(reading, clock, lambda: sign_in_end(settings, engine))
     app.include_router(health.router)
     if settings.partner_center_write_enabled:
         # These come before the API's, whose path of one referral would take them in.

@@ -165,8 +165,9 @@ def live() -> schemas.Health:
 def ready(services: Use, response: Response) -> schemas.Health:
     """200 when the database answers with the tables in place, else 503 with the reason."""
     try:
-        with services.engine.connect() as connection:
-            connection.execute(text("SELECT FROM companies LIMIT 1"))
+        for engine in {services.engine, services.reading}:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT FROM companies LIMIT 1"))
     except SQLAlchemyError as error:
         response.status_code = 503
         # The driver's text may name hosts and users, and this answer is open to everybody.

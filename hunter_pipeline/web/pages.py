@@ -59,7 +59,7 @@ def lead_list(
     try:
         if sort not in SORTS:
             raise InvalidCursor(f"there is no order {sort[:50]!r}")
-        with services.engine.connect() as connection:
+        with services.reading.connect() as connection:
             page = list_leads(
                 connection, chosen, sort, _page_size(limit), after, before, services.settings.exchange_rates
             )
@@ -101,7 +101,7 @@ def lead_list(
 @router.get("/leads/{domain}")
 def lead(request: Request, services: Use, domain: str) -> Response:
     """Why this score, point by point; what the domain's records say; its referrals; what changed."""
-    with services.engine.connect() as connection:
+    with services.reading.connect() as connection:
         story = stories.lead_story(connection, domain.lower())
     if story is None:
         raise HTTPException(404, f"There is no lead of the domain {domain[:100]}")
@@ -124,7 +124,7 @@ def lead(request: Request, services: Use, domain: str) -> Response:
 @router.get("/referrals/{referral_id:path}")
 def referral(request: Request, services: Use, referral_id: str) -> Response:
     """The story of a referral from payload to score."""
-    with services.engine.connect() as connection:
+    with services.reading.connect() as connection:
         story = stories.referral_story(connection, referral_id)
         steps = read_lineage(connection, referral_id) if story else []
         attempts = read_attempts(connection, referral_id) if story else []

@@ -57,9 +57,9 @@ def queue(
     now = services.clock()
     if format != "json":
         return file_of(
-            services.engine, "referrals", format, COLUMNS, lambda connection: iter_queue(connection, wanted, now, sort)
+            services.reading, "referrals", format, COLUMNS, lambda connection: iter_queue(connection, wanted, now, sort)
         )
-    with services.engine.connect() as connection:
+    with services.reading.connect() as connection:
         page = list_queue(connection, wanted, now, sort, limit, after)
         return {
             "referrals": [record_of(referral, COLUMNS) for referral in page.referrals],

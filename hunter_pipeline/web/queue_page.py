@@ -45,7 +45,7 @@ def referrals(request: Request, services: Use, sort: str = "expires", after: str
     parameters = kept(request.query_params, "after")
     now = services.clock()
     try:
-        with services.engine.connect() as connection:
+        with services.reading.connect() as connection:
             page = list_queue(connection, chosen, now, sort, PAGE_SIZE, after)
             counts = count_tabs(connection, now)
             filtered = chosen != QueueFilter(chosen.tab)

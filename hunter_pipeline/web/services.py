@@ -32,12 +32,15 @@ from hunter_pipeline.web.webhook import Verifier
 class Services:
     """The surroundings of a request.
 
+    :param engine: what changes something goes over it: acts, starts of syncs.
+    :param reading: what only reads goes over it; it may lead through a pooler in transaction mode.
     :param clock: gives the present, aware UTC.
     :param verifier: checks webhooks; None while they are switched off.
     """
 
     settings: Settings
     engine: Engine
+    reading: Engine
     dagster: DagsterClient
     clock: Callable[[], datetime]
     verifier: Verifier | None
