@@ -10,9 +10,7 @@ MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); 
 TESTS ?= hunter_pipeline_tests
 SOAK_SYNCS ?= 300
 SOAK_PAYLOADS ?= 10000
-SOAK_SEED ?= $(shell date +%s)
-SEED ?= $(shell date +%s)
-
+SOAK_
 .PHONY: help demo dev test test-days soak audit licences check lint format bench screenshots browser release lock clean
 .DEFAULT_GOAL := help
 
@@ -25,9 +23,8 @@ demo: $(INSTALLED) ## See the product in a minute: sample referrals become ranke
 dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
 	@$(BIN)/hunter dev --sandbox
 
-test: $(INSTALLED) browser ## Run every test, in a random order that SEED gives again
-	@echo "The order is a random one; the same again: make test SEED=$(SEED)"
-	$(BIN)/pytest -n 2 --dist loadgroup -q --randomly-seed=$(SEED) $(TESTS)
+test: $(INSTALLED) browser ## Run every test; with SEED=N in the random order that N gives
+	$(BIN)/pytest -n 2 --dist loadgroup -q $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly) $(TESTS)
 
 test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)
 	@PYTEST=$(BIN)/pytest .ci/days

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -268,7 +268,8 @@ def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
             "c.domain IN (SELECT t.domain FROM partner_center_referrals t WHERE t.synced_at > :since"
             " UNION ALL SELECT h.domain FROM lead_score_history h"
             " WHERE h.changed_at > :since AND h.old_score IS NOT NULL)",
-            since=lead_filter.since,
+            # PostgreSQL takes no zone beyond 15:59:59, and a caller's may be.
+            since=lead_filter.since.astimezone(UTC),
         )
     # What PostgreSQL cannot hold is in no row either.
     if not all(_fits(value) for value in parameters.values()):
