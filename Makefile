@@ -10,7 +10,8 @@ MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); 
 TESTS ?= hunter_pipeline_tests
 SOAK_SYNCS ?= 300
 SOAK_PAYLOADS ?= 10000
-SOAK_
+SOAK_SEED ?= $(shell date +%s)
+
 .PHONY: help demo dev test test-days soak audit licences check lint format bench screenshots browser release lock clean
 .DEFAULT_GOAL := help
 
