@@ -4,6 +4,7 @@ The server is the embedded one, in a directory of its own; nothing of the develo
 pytest-xdist each worker has its own server.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced
 __all__ = ["_synced_engine", "empty", "pipeline", "sandbox", "synced", "synced_rows", "synced_template"]
 
 _TEMPLATE = "hunter_template"
+
+# pytest-xdist gives its workers the width of a terminal that no test prints to; commands would fold their lines at it.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(autouse=True)

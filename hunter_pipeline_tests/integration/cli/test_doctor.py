@@ -23,11 +23,14 @@ from sqlalchemy import Engine, create_engine
 
 from hunter_pipeline.cli.doctor import SCHEDULE, Finding, examine
 from hunter_pipeline.sandbox.dns_zone import ZoneServer
+from hunter_pipeline.sandbox.identity import USERNAME
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.embedded.users import release_embedded
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
+from hunter_pipeline_tests.pipeline_runs import Pipeline
+from hunter_pipeline_tests.sandbox_fixtures import flat
 
 NOW = datetime.now(UTC)
 
@@ -309,3 +312,17 @@ def test_a_database_of_another_partner_center_is_a_problem(signed_in: Sandbox, e
         )
     source = findings()["source"]
     assert (source.state, "HUNTER_HOME" in source.detail) == ("problem", True)
+
+
+def test_an_account_that_sees_only_referrals_which_name_it_is_told(
+    signed_in: Sandbox, empty: Sandbox, pipeline: Pipeline, tmp_path: Path
+):
+    pipeline.home = tmp_path  # one machine, so one key for the sign-in
+    referrals = signed_in.partner_center.referrals
+    for number in range(5):
+        referrals.add(flat(f"OWN-{number}", team=[{"email": USERNAME}]))
+    pipeline.sync()
+    assert "Referrals Admin" in findings()["role"].detail
+    referrals.add(flat("OTHER", team=[{"email": "somebody.else@sandbox-partner.example"}]))
+    pipeline.sync()
+    assert states()["role"] == "ok"

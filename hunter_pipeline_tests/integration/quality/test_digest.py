@@ -103,7 +103,7 @@ def test_a_day_has_one_digest_whoever_asks(synced: Engine, channel: tuple[str, l
         thread.join()
     assert len(sent) == 1
     assert sorted(result is None for result in results) == [False, True]
-    assert send_digest(synced, url, now + timedelta(hours=1), None) is None
+    assert send_digest(synced, url, now.replace(hour=23, minute=59), None) is None  # later on the same day
     assert send_digest(synced, url, now + timedelta(days=1), None) is not None
     assert len(sent) == 2
 
