@@ -10,6 +10,7 @@ from hunter_pipeline.partner_center.changes import ChangeRefused
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.erasures import ErasuresUnreadable
 from hunter_pipeline.pipeline.sync_runs import SourceMismatch, SyncPaused
+from hunter_pipeline.quality.digest import DigestNotDelivered
 from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.scoring.rules import RulesError
 from hunter_pipeline.settings import SettingsError
@@ -30,6 +31,7 @@ EXPECTED_ERRORS = (
     ErasuresUnreadable,
     SyncPaused,
     SyncUnderWay,
+    DigestNotDelivered,
     TimeoutError,
 )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,21 @@ class Pipeline:
         with self.engine.connect() as connection:
             found = connection.execute(text(query), parameters).all()
         return [row[0] if len(row) == 1 else tuple(row) for row in found]
+
+
+def told_to_pause(engine: Engine) -> datetime:
+    """Leave a sync behind that was told to ask for nothing for an hour, and return until when."""
+    until = datetime.now(UTC) + timedelta(hours=1)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO sync_runs"
+                " (run_id, status, source, forced, window_end, covers_to_now, started_at, retry_at)"
+                " VALUES ('a', 'failed', 'x', false, now(), true, now(), :until)"
+            ),
+            {"until": until},
+        )
+    return until
 
 
 def day(text_: str) -> date:

@@ -56,7 +56,7 @@ def erase(
     if forget_all:
         with open_database(settings).begin() as connection:
             number = give_all_up(connection)
-        out().print(f"{number} hashes given up. `hunter sync --since 2026-01-01` brings back what Partner Center has.")
+        _show_given_up(number)
         return
     try:
         request = request_of(referral, email, domain)
@@ -66,11 +66,10 @@ def erase(
     if forget:
         with engine.begin() as connection:
             number = give_up(connection, request, read_key(connection, lambda: make_keys(settings)))
-        out().print(
-            f"{number} hashes given up. `hunter sync --since 2026-01-01` brings back what Partner Center has."
-            if number
-            else "It was not erased, or is given up already."
-        )
+        if number:
+            _show_given_up(number)
+        else:
+            out().print("It was not erased, or is given up already.")
         return
     console = err()
     with console.status("looking") as status:
@@ -87,6 +86,12 @@ def erase(
     with console.status("erasing") as status:
         done = erase_everywhere(settings, engine, request, dry_run=False, progress=status.update)
     _show(done, "went", as_json=as_json)
+
+
+def _show_given_up(number: int) -> None:
+    from hunter_pipeline.pipeline.sync_runs import FIRST_DAY
+
+    out().print(f"{number} hashes given up. `hunter sync --since {FIRST_DAY}` brings back what Partner Center has.")
 
 
 def _show(done: Done, verb: str, *, as_json: bool) -> None:

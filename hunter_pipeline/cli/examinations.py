@@ -16,7 +16,7 @@ import requests
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.masking import mask_email
-from hunter_pipeline.pipeline.sync_runs import check_source
+from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, check_source
 from hunter_pipeline.quality.claims import CLAIMS
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import Settings, unknown_names
@@ -119,7 +119,7 @@ def look_at_role(settings: Settings, engine: Engine) -> Finding:
         "role",
         "warning",
         f"each of the newest {len(teams)} referrals names the account that signed in: a Referrals User sees no others; "
-        "give it the role Referrals Admin in Partner Center, then run `hunter sync --since 2026-01-01`",
+        f"give it the role Referrals Admin in Partner Center, then run `hunter sync --since {FIRST_DAY}`",
     )
 
 

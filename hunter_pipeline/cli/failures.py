@@ -16,6 +16,7 @@ from rich.text import Text
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.cli.console import out, print_json, ready
+from hunter_pipeline.cli.referral_ids import the_one
 from hunter_pipeline.pipeline.failures import dismiss_failures, undo_dismissal
 from hunter_pipeline.store.database import open_database
 
@@ -73,17 +74,13 @@ def failures(
 
 
 def _item(connection: Connection, prefix: str, option: str) -> str:
-    found: list[str] = list(connection.execute(text(OPEN_ITEMS), {"prefix": prefix}).scalars())
-    if prefix in found:
-        return prefix
-    if not found:
-        raise typer.BadParameter(
-            f"no open failure is of a referral that starts with {prefix!r}; hunter failures shows the ids",
-            param_hint=option,
-        )
-    if len(found) > 1:
-        raise typer.BadParameter(f"several referrals start with {prefix!r}: {', '.join(found)}", param_hint=option)
-    return found[0]
+    return the_one(
+        list(connection.execute(text(OPEN_ITEMS), {"prefix": prefix}).scalars()),
+        prefix,
+        none=f"no open failure is of a referral that starts with {prefix!r}; hunter failures shows the ids",
+        several=f"several referrals start with {prefix!r}",
+        hint=option,
+    )
 
 
 def _tell(number: int, item: str, done: str) -> None:

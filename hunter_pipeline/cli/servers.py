@@ -98,8 +98,8 @@ def dev(
         out().print(f"Lead list:  http://127.0.0.1:{list_port}")
         out().print(f"Dagster UI: http://127.0.0.1:{port} (takes some seconds to start; Ctrl+C stops all)")
         os.environ.setdefault("HUNTER_DAGSTER_URL", f"http://127.0.0.1:{port}")
-        watch: Callable[[], None] = lambda: None  # noqa: E731 - a server of one's own is not ours to start
-        if settings.database_url is None:
+        watch = None
+        if settings.database_url is None:  # one of somebody's own is not ours to start
             stack.callback(_stop_database, settings.home, engine)
             watch = DatabaseWatch(settings.home)
         _run(commands, watch)
@@ -243,7 +243,7 @@ def _stop_database(home: Path, engine: Engine) -> None:
     stop_if_unused(home)
 
 
-def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] = lambda: None) -> None:
+def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] | None = None) -> None:
     """Run servers together: the end of one, an error of `watch`, or a signal, ends all of them.
 
     A service manager sees it: the exit status is 0 only after a signal.
@@ -261,7 +261,8 @@ def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] = lambda: 
     signal.signal(signal.SIGINT, stop)
     try:
         while not wanted and all(child.poll() is None for child in children):
-            watch()
+            if watch is not None:
+                watch()
             time.sleep(0.5)
     finally:
         for child in children:

@@ -6,12 +6,9 @@ here: making them in the first place (`storage_tables`). Dagster itself only say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from dagster_postgres import run_storage
 from dagster_postgres.utils import pg_alembic_config
 from sqlalchemy import text
@@ -21,28 +18,10 @@ from hunter_pipeline.orchestration.storage_tables import LOCK, ensure_tables
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import SchemaOutdated, urls_of
 from hunter_pipeline.store.engine import connect_or_explain, describe, make_engine
+from hunter_pipeline.store.migrate import SchemaStatus, status_of
 
 
-@dataclass(frozen=True)
-class Revision:
-    """Where Dagster's tables stand.
-
-    :param current: the revision in the database; None when none is written there.
-    :param head: the newest that the installed Dagster knows.
-    :param known: whether it knows the current one.
-    """
-
-    current: str | None
-    head: str
-    known: bool
-
-    @property
-    def up_to_date(self) -> bool:
-        """Whether the tables are those of the installed Dagster."""
-        return self.current == self.head
-
-
-def read_revision(url: str) -> Revision:
+def read_revision(url: str) -> SchemaStatus:
     """Where the tables in Dagster's database stand; nothing is changed.
 
     :param url: address of Dagster's database with complete tables.
@@ -50,14 +29,9 @@ def read_revision(url: str) -> Revision:
     engine = make_engine(url, pool_size=1)
     try:
         with connect_or_explain(engine) as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+            return status_of(connection, pg_alembic_config(run_storage.__file__))
     finally:
         engine.dispose()
-    scripts = ScriptDirectory.from_config(pg_alembic_config(run_storage.__file__))
-    head = scripts.get_current_head()
-    assert head is not None
-    known = current is None or current in {script.revision for script in scripts.walk_revisions()}
-    return Revision(current, head, known)
 
 
 def prepare_dagster(settings: Settings) -> Path:
@@ -84,7 +58,7 @@ def prepare_dagster(settings: Settings) -> Path:
     )
 
 
-def upgrade_dagster(settings: Settings) -> Revision:
+def upgrade_dagster(settings: Settings) -> SchemaStatus:
     """Make Dagster's tables or bring them up to date; safe to repeat, and by several processes at once.
 
     :raises SchemaOutdated: a newer Dagster made them.

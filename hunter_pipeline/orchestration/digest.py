@@ -11,7 +11,7 @@ import dagster as dg
 from hunter_pipeline.orchestration.failures import StepError, failing_clearly
 from hunter_pipeline.orchestration.guards import request_unless_off
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
-from hunter_pipeline.quality.digest import DigestNotDelivered, send_digest
+from hunter_pipeline.quality.digest import send_digest
 from hunter_pipeline.settings import Settings
 
 UNSET_HOUR = 7
@@ -26,10 +26,7 @@ def digest(context: dg.OpExecutionContext, settings: SettingsResource, database:
         if values.alert_webhook_url is None:
             raise StepError("there is no channel to send to; set HUNTER_ALERT_WEBHOOK_URL")
         link = f"{values.web_public_url}/referrals" if values.web_public_url else None
-        try:
-            sent = send_digest(database.engine(), values.alert_webhook_url.get_secret_value(), datetime.now(UTC), link)
-        except DigestNotDelivered as error:
-            raise StepError(str(error), transient=True) from None
+        sent = send_digest(database.engine(), values.alert_webhook_url.get_secret_value(), datetime.now(UTC), link)
     context.log.info("the digest was sent" if sent else "this day has had its digest")
 
 

@@ -15,6 +15,7 @@ from dagster_shared.error import SerializableErrorInfo
 from hunter_pipeline.errors import one_line
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.pipeline.sync_runs import SyncPaused
+from hunter_pipeline.quality.digest import DigestNotDelivered
 from hunter_pipeline.store.engine import DatabaseUnavailable, database_trouble
 
 
@@ -57,7 +58,8 @@ def is_transient(error: Exception) -> bool:
     """Whether the same can succeed later without anybody changing anything: trouble of a network, server or lock."""
     if isinstance(error, PartnerCenterError):
         return error.transient
-    return isinstance(error, DatabaseUnavailable | TimeoutError | SyncPaused) or database_trouble(error) is not None
+    passing = DatabaseUnavailable | TimeoutError | SyncPaused | DigestNotDelivered
+    return isinstance(error, passing) or database_trouble(error) is not None
 
 
 def failure_reason(event: dg.DagsterEvent) -> str:

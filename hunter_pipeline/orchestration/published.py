@@ -34,6 +34,7 @@ from sqlalchemy import Connection, Table, delete, func, select, text, update
 from hunter_pipeline.orchestration.assets.lineage import REFERRALS, referral_lineage
 from hunter_pipeline.orchestration.instance_retention import FINISHED
 from hunter_pipeline.store.tables import erasures
+from hunter_pipeline.upkeep.erase import ERASED
 
 MOST_PARTITIONS = 90_000
 """Partitions of referrals that are made: Dagster asks for fewer than 100,000 keys."""
@@ -44,8 +45,6 @@ MOST_KEPT = 80_000
 AT_ONCE = 500
 SHORTEST_NAME = 6
 """Characters from which a name is taken out of texts also where it stands between other words."""
-
-ERASED = "erased"
 
 _ASSET = referral_lineage.key.to_string()
 _NAME = str(REFERRALS.name)

@@ -151,7 +151,9 @@ def _filter(after: str, last: int) -> list[str]:
 def _links(column: int | None, links: Sequence[str]) -> str:
     if column is None or not any(links):
         return ""
-    letter = chr(ord("A") + column)
+    from openpyxl.utils import get_column_letter  # here, because most commands never need it
+
+    letter = get_column_letter(column + 1)
     each = "".join(
         f'<hyperlink ref="{letter}{number + 2}" r:id="rId{number}"/>' for number, link in enumerate(links) if link
     )

@@ -99,7 +99,15 @@ def status(url: str, setting: str = HUNTER_SETTING) -> SchemaStatus:
 
 
 def _status(connection: Connection) -> SchemaStatus:
-    scripts = ScriptDirectory.from_config(alembic_config())
+    return status_of(connection, alembic_config())
+
+
+def status_of(connection: Connection, config: Config) -> SchemaStatus:
+    """Where the tables of one chain of revisions stand, Hunter's or another's.
+
+    :param config: Alembic's, which says where the revisions are.
+    """
+    scripts = ScriptDirectory.from_config(config)
     head = scripts.get_current_head()
     assert head is not None
     current = MigrationContext.configure(connection).get_current_revision()

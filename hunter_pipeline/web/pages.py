@@ -68,7 +68,7 @@ def lead_list(
             providers = stories.providers(connection)
     except InvalidCursor:
         # An old bookmark: the first page says more than an error.
-        return RedirectResponse("/?" + urlencode(kept(request.query_params, "sort", "after", "before")), 303)
+        return RedirectResponse(link("/", kept(request.query_params, "sort", "after", "before")), 303)
     parameters = kept(request.query_params, "after", "before")
     rules = services.rules
     response = render(
@@ -236,7 +236,7 @@ def _filter(parameters: Mapping[str, str], visit: Visit) -> tuple[LeadFilter, st
 def _export(parameters: Mapping[str, str], chosen: LeadFilter, sort: str) -> dict[str, str]:
     """The API's parameters for the same leads; it knows no visits, so that is said as a time."""
     since = {} if chosen.since is None else {"since": chosen.since.isoformat()}
-    return {**{name: value for name, value in parameters.items() if name != "changed"}, **since, "sort": sort}
+    return {**kept(parameters, "changed"), **since, "sort": sort}
 
 
 def _page_size(value: str) -> int:

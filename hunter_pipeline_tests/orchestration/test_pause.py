@@ -1,6 +1,6 @@
 """While Partner Center asks for a pause: no tick asks for a sync, and a run that somebody starts says why it ends."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
@@ -12,6 +12,7 @@ from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.runs.sync_request import SYNC_JOB, sync_tags
 from hunter_pipeline.settings import load_settings
+from hunter_pipeline_tests.pipeline_runs import told_to_pause
 
 AUTOMATIONS = ("referral_sync_schedule", "referral_sweep_schedule", "referral_sync_dev_sensor")
 
@@ -20,17 +21,7 @@ AUTOMATIONS = ("referral_sync_schedule", "referral_sweep_schedule", "referral_sy
 def paused(instance: dg.DagsterInstance, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> datetime:
     """The newest sync was told to ask for nothing for an hour."""
     monkeypatch.setenv("HUNTER_ENVIRONMENT", "development")
-    until = datetime.now(UTC) + timedelta(hours=1)
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO sync_runs"
-                " (run_id, status, source, forced, window_end, covers_to_now, started_at, retry_at)"
-                " VALUES ('a', 'failed', 'x', false, now(), true, now(), :until)"
-            ),
-            {"until": until},
-        )
-    return until
+    return told_to_pause(engine)
 
 
 def tick(instance: dg.DagsterInstance, name: str) -> str:

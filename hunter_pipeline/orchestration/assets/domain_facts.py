@@ -3,6 +3,7 @@
 Off the fast path: no job that scores waits for them, and each run asks about a bounded number of domains.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import dagster as dg
@@ -12,7 +13,13 @@ from hunter_pipeline.orchestration.assets.referrals import companies
 from hunter_pipeline.orchestration.failures import failing_clearly
 from hunter_pipeline.orchestration.guards import off_reason
 from hunter_pipeline.orchestration.metadata import OWNERS, AssetEvents, result_of, skipped, table_metadata
-from hunter_pipeline.orchestration.resources import DatabaseResource, RegistrationResource, TenantResource
+from hunter_pipeline.orchestration.resources import (
+    DatabaseResource,
+    RegistrationResource,
+    SettingsResource,
+    TenantResource,
+)
+from hunter_pipeline.pipeline.context import StageReport
 from hunter_pipeline.pipeline.domain_facts import FACTS_VERSION, look_up_registrations, look_up_tenants
 from hunter_pipeline.store import tables
 
@@ -23,6 +30,28 @@ class LookUpConfig(dg.Config):
     """How much one run asks."""
 
     limit: int = Field(default=500, ge=1, le=100_000, description="Domains to ask about, at most")
+
+
+def _looked_up(
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: SettingsResource,
+    switch: str,
+    look_up: Callable[[timedelta], StageReport],
+) -> AssetEvents:
+    """Look facts up, unless they are switched off; `look_up` is told after which time one is asked for again."""
+    with failing_clearly():
+        off = off_reason(settings.load(), switch)
+        nothing = skipped(context, database.engine, off) if off else None
+    if nothing:
+        yield nothing
+        return
+    yield from result_of(
+        context,
+        database.engine,
+        lambda: look_up(timedelta(days=settings.load().domain_rescan_days)),
+        writes=("looked_up",),
+    )
 
 
 @dg.asset(
@@ -45,22 +74,14 @@ def domain_registrations(
     No domain is asked about twice within 24 hours; one with data is asked about again after
     HUNTER_DOMAIN_RESCAN_DAYS. No score rests on it.
     """
-    with failing_clearly():
-        off = off_reason(registries.settings.load(), "registration_enabled")
-        nothing = skipped(context, database.engine, off) if off else None
-    if nothing:
-        yield nothing
-        return
-    yield from result_of(
+    yield from _looked_up(
         context,
-        database.engine,
-        lambda: look_up_registrations(
-            database.stage(context),
-            registries.lookup(),
-            refresh_after=timedelta(days=registries.settings.load().domain_rescan_days),
-            limit=config.limit,
+        database,
+        registries.settings,
+        "registration_enabled",
+        lambda refresh_after: look_up_registrations(
+            database.stage(context), registries.lookup(), refresh_after=refresh_after, limit=config.limit
         ),
-        writes=("looked_up",),
     )
 
 
@@ -84,20 +105,12 @@ def domain_tenants(
     It is not the tenant that a referral declares and changes no score. Off by default
     (HUNTER_TENANT_DISCOVERY_ENABLED).
     """
-    with failing_clearly():
-        off = off_reason(tenants.settings.load(), "tenant_discovery_enabled")
-        nothing = skipped(context, database.engine, off) if off else None
-    if nothing:
-        yield nothing
-        return
-    yield from result_of(
+    yield from _looked_up(
         context,
-        database.engine,
-        lambda: look_up_tenants(
-            database.stage(context),
-            tenants.lookup(),
-            refresh_after=timedelta(days=tenants.settings.load().domain_rescan_days),
-            limit=config.limit,
+        database,
+        tenants.settings,
+        "tenant_discovery_enabled",
+        lambda refresh_after: look_up_tenants(
+            database.stage(context), tenants.lookup(), refresh_after=refresh_after, limit=config.limit
         ),
-        writes=("looked_up",),
     )

@@ -1,13 +1,13 @@
 """`hunter sync` where no sync can run: one line that says why, before any run is made."""
 
 import os
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
+from hunter_pipeline_tests.pipeline_runs import told_to_pause
 
 
 @pytest.fixture
@@ -30,16 +30,7 @@ def hunter(
 def test_a_pause_that_partner_center_asked_for_is_named_in_one_line(
     hunter: CommandLine, engine: Engine, arguments: tuple[str, ...]
 ):
-    until = datetime.now(UTC) + timedelta(hours=1)
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO sync_runs"
-                " (run_id, status, source, forced, window_end, covers_to_now, started_at, retry_at)"
-                " VALUES ('a', 'failed', 'x', false, now(), true, now(), :until)"
-            ),
-            {"until": until},
-        )
+    until = told_to_pause(engine)
     done = hunter("sync", *arguments)
     assert done.status == 1
     text_ = " ".join(done.err.split())
