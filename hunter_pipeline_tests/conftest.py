@@ -29,10 +29,13 @@ os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(autouse=True)
-def _log_as_at_the_start() -> Iterator[None]:
-    """A command that runs inside a test configures logging for the whole process; the next test starts afresh."""
+def _as_at_the_start() -> Iterator[None]:
+    """A command in a test configures logging and sets variables for the whole process; the next test starts afresh."""
+    before = dict(os.environ)
     yield
     structlog.reset_defaults()
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
