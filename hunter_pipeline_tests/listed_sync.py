@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from hunter_pipeline.partner_center.client import Page
 from hunter_pipeline.partner_center.errors import ApiError
 from hunter_pipeline.partner_center.pages import RawItem
-from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.fetch import fetch_referrals
 from hunter_pipeline.pipeline.leads import make_leads, upsert_companies
 from hunter_pipeline.pipeline.normalize import normalize_domains
@@ -73,8 +73,11 @@ def sync(
     sweep: bool = False,
     upto: str = STAGES[-1],
     missing: int = 503,
-) -> None:
-    """Run the stages up to and with `upto`; a sweep asks for everything, any other sync for today."""
+) -> dict[str, StageReport]:
+    """Run the stages up to and with `upto`; a sweep asks for everything, any other sync for today.
+
+    :returns: what each stage reports, by its name in `STAGES`.
+    """
     today = datetime.now(UTC).date()
     context = StageContext(engine, run_id)
     window = Window(FIRST_DAY if sweep else today, today)
@@ -88,5 +91,5 @@ def sync(
         lambda: score_leads(context, load_rules(), tenant_score=55, cosell_bonus=15),
         lambda: settle_syncs(context),
     )
-    for stage in stages[: STAGES.index(upto) + 1]:
-        stage()
+    upto_names = STAGES[: STAGES.index(upto) + 1]
+    return {name: stage() for name, stage in zip(upto_names, stages, strict=False)}

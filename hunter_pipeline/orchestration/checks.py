@@ -19,7 +19,7 @@ from hunter_pipeline.orchestration.resources import DatabaseResource, MsalResour
 from hunter_pipeline.pipeline.context import utc_now
 from hunter_pipeline.pipeline.sync_runs import last_success
 from hunter_pipeline.quality.claims import CLAIMS, Claim, judge_recency, judge_sign_in, read_sign_in
-from hunter_pipeline.quality.gates import Gate, gates_of, judge_books, read_books
+from hunter_pipeline.quality.gates import Gate, gates_of, judge_stage
 from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.settings import SettingsError
 
@@ -34,13 +34,20 @@ def gate_specs(stage: str) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def gate_results(engine: Engine, stage: str, before: datetime) -> list[dg.AssetCheckResult]:
+def gate_results(
+    engine: Engine, stage: str, before: datetime, run_id: str, seen: Sequence[str] | None
+) -> list[dg.AssetCheckResult]:
     """Evaluate the gates of an asset.
 
     :param before: when the asset's stage began; rows that another run wrote since are not its business.
+    :param run_id: the run, whose fetch is part of its books.
+    :param seen: what the stage looked at; None: everything.
     """
-    with engine.connect() as connection:
-        return [_gate_result(gate, judge_books(gate, read_books(connection, gate, before))) for gate in gates_of(stage)]
+    with engine.begin() as connection:
+        return [
+            _gate_result(gate, verdict)
+            for gate, verdict in judge_stage(connection, stage, before, run_id, seen).items()
+        ]
 
 
 def _gate_result(gate: Gate, verdict: Verdict) -> dg.AssetCheckResult:

@@ -58,7 +58,7 @@ def result_of(
     stage: Callable[[], StageReport],
     *,
     writes: Sequence[str],
-    gates: Callable[[], Sequence[dg.AssetCheckResult]] = list,
+    gates: Callable[[StageReport], Sequence[dg.AssetCheckResult]] = lambda _: (),
     more: Callable[[StageReport], Mapping[str, Any]] = lambda _: {},
 ) -> AssetEvents:
     """Run a stage, report its counts, evaluate its gates, and name the version of what it leaves.
@@ -69,7 +69,7 @@ def result_of(
 
     :param writes: names of the counts that say that the stage wrote something. If it did not, numbers are shown
         without tables: each sync leaves its metadata for two months.
-    :param gates: called after the stage.
+    :param gates: called after the stage with its report.
     :param more: gives further metadata; called after the stage with its report.
     :raises StepError: a person can mend it, or a gate does not hold; the text says what to do.
     """
@@ -80,7 +80,7 @@ def result_of(
         name = context.asset_key.to_user_string()
         version = version_of(context.instance, engine(), name, moved=moved)
         context.add_asset_metadata(shown)
-        verdicts = gates()
+        verdicts = gates(report)
     yield dg.MaterializeResult(check_results=verdicts, data_version=version)
     broken = [str(verdict.description) for verdict in verdicts if not verdict.passed]
     if broken:

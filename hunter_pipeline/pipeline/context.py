@@ -120,7 +120,9 @@ class StageReport:
 
     :param counts: how many of what, by plain names; they become Dagster metadata and are plotted over time.
     :param groups: counts by a closed list of names, such as skipped by reason.
+    :param seen: items of its queue that the stage looked at; None when that was everything, or too many to keep.
     """
 
     counts: Mapping[str, int]
     groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    seen: Sequence[str] | None = None

@@ -137,7 +137,7 @@ def upsert_companies(context: StageContext) -> StageReport:
             lambda: _count(connection, "SELECT count(*) AS total, count(azure_tenant_id) AS with_tenant FROM companies")
         )
         connection.commit()
-    return StageReport({**counts, **totals})
+    return StageReport({**counts, **totals}, seen=queue.seen)
 
 
 def _count(connection: Connection, query: str) -> dict[str, int]:

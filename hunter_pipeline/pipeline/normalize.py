@@ -17,7 +17,7 @@ from hunter_pipeline.partner_center.referral import REFERRAL_VERSION, Unreadable
 from hunter_pipeline.pipeline.context import BATCH, StageContext, StageReport
 from hunter_pipeline.pipeline.failures import Failure, record_failures, resolve_failures, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
-from hunter_pipeline.pipeline.queue import Queue
+from hunter_pipeline.pipeline.queue import Queue, Totals
 from hunter_pipeline.store.tables import normalized_domains
 from hunter_pipeline.store.upsert import upsert
 
@@ -44,20 +44,24 @@ WHERE r.referral_id = ANY(:items) AND r.is_current AND (
 ORDER BY r.id
 """
 
+TOTALS = "SELECT count(*) AS total, count(*) - count(domain) AS without_domain FROM normalized_domains"
+
 EVERYTHING = "SELECT referral_id FROM partner_center_referrals_raw WHERE is_current"
 
 
 def normalize_domains(context: StageContext) -> StageReport:
     """Decide the domain of every referral that is not decided yet.
 
-    :returns: counts `processed`, `with_domain`, `skipped`, `failed`; groups `skip_reasons`, `sources`.
+    :returns: counts `processed`, `with_domain`, `skipped`, `failed` of this run, `total` and `without_domain` of the
+        whole table; groups `skip_reasons`, `sources` of this run.
     """
     counts = {"processed": 0, "with_domain": 0, "skipped": 0, "failed": 0}
     reasons: dict[str, int] = {}
     sources: dict[str, int] = {}
     with context.stage() as connection:
         parameters = {"stage": STAGE, "version": code_version(), "force": context.force, "run": context.run_id}
-        for items in Queue(context, connection, STAGE, code_version()).items(EVERYTHING, BATCH):
+        queue = Queue(context, connection, STAGE, code_version())
+        for items in queue.items(EVERYTHING, BATCH):
             batch = connection.execute(text(PENDING), {**parameters, "items": items}).all()
             rows, failures = _decide(context, batch)
             written, refused = _write(connection, rows)
@@ -72,7 +76,13 @@ def normalize_domains(context: StageContext) -> StageReport:
                 counts["with_domain" if row["domain"] else "skipped"] += 1
                 group, name = (sources, row["source"]) if row["domain"] else (reasons, row["skip_reason"])
                 group[name] = group.get(name, 0) + 1
-    return StageReport(counts, {"skip_reasons": reasons, "sources": sources})
+        totals = queue.totals(lambda: _totals(connection))
+        connection.commit()
+    return StageReport({**counts, **totals}, {"skip_reasons": reasons, "sources": sources}, queue.seen)
+
+
+def _totals(connection: Connection) -> Totals:
+    return dict(connection.execute(text(TOTALS)).mappings().one())
 
 
 def _decide(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[str, Any]], list[Failure]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -18,6 +18,21 @@ from hunter_pipeline.pipeline.context import StageContext
 
 Totals = Mapping[str, Any]
 
+MOST_SEEN = 20_000
+"""Items whose names are kept until the gates have counted them; behind more of them the gates count everything."""
+
+
+def mark(connection: Connection, stage: str, items: Collection[str]) -> None:
+    """Have the next run of a stage look at items again; the caller commits."""
+    if items:
+        connection.execute(
+            text(
+                "INSERT INTO stage_queue (stage, item) SELECT :stage, item FROM unnest(CAST(:items AS text[])) item"
+                " ON CONFLICT DO NOTHING"
+            ),
+            {"stage": stage, "items": list(items)},
+        )
+
 
 @dataclass
 class Queue:
@@ -25,6 +40,7 @@ class Queue:
 
     :param stage: name of the stage.
     :param version: version of the rules that decide; another one than last time has everything looked at.
+    :param seen: what was looked at, for the gates; None when it was everything, or more than `MOST_SEEN`.
     """
 
     context: StageContext
@@ -32,6 +48,7 @@ class Queue:
     stage: str
     version: str
     looked_at: int = 0
+    seen: list[str] | None = field(default_factory=list)
 
     def items(self, everything: str, limit: int, *, keep: bool = False) -> Iterator[list[str]]:
         """What there is to look at, at most `limit` items at a time; each time ends with a commit.
@@ -44,6 +61,7 @@ class Queue:
         """
         state = self._state()
         if state is None or state["version"] != self.version or self._is_sweep():
+            self.seen = None
             yield from self._pages(f"SELECT q.item FROM ({everything}) AS q(item) WHERE true", "item", limit, keep)  # noqa: S608
             self._remember(None)
             self.connection.commit()
@@ -55,14 +73,7 @@ class Queue:
 
     def mark(self, items: Collection[str]) -> None:
         """Have the next run look at items again; the caller commits."""
-        if items:
-            self.connection.execute(
-                text(
-                    "INSERT INTO stage_queue (stage, item) SELECT :stage, item FROM unnest(CAST(:items AS text[])) item"
-                    " ON CONFLICT DO NOTHING"
-                ),
-                {"stage": self.stage, "items": list(items)},
-            )
+        mark(self.connection, self.stage, items)
 
     def totals(self, count: Callable[[], Totals]) -> Totals:
         """Counts over the whole table, counted only when this run looked at anything; the caller commits.
@@ -93,6 +104,8 @@ class Queue:
                     text("UPDATE stage_state SET totals = NULL WHERE stage = :stage"), {"stage": self.stage}
                 )
             self.looked_at += len(found)
+            if self.seen is not None:
+                self.seen = None if self.looked_at > MOST_SEEN else [*self.seen, *found]
             # Before the work, so that what is marked meanwhile is marked anew.
             if not keep:
                 self._clear(found)

@@ -178,7 +178,7 @@ def score_leads(context: StageContext, rules: Rules, *, tenant_score: int, cosel
             counts["changed"] += changed
         totals = queue.totals(lambda: _totals(connection))
         connection.commit()
-    return StageReport({**counts, "total": totals["total"]}, totals["groups"])
+    return StageReport({**counts, "total": totals["total"]}, totals["groups"], queue.seen)
 
 
 def _score(

@@ -73,7 +73,7 @@ def track_referrals(context: StageContext) -> StageReport:
         queue.mark(refused_items)  # each run tries again
         totals = queue.totals(lambda: _totals(connection))
         connection.commit()
-    return StageReport({**counts, **totals["counts"]}, {"types": totals["types"]})
+    return StageReport({**counts, **totals["counts"]}, {"types": totals["types"]}, queue.seen)
 
 
 def _totals(connection: Connection) -> Mapping[str, Any]:

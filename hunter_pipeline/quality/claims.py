@@ -7,7 +7,7 @@ nothing stops for it. Facts carry referral ids, domains and counts, no personal 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,8 +15,9 @@ from sqlalchemy import Connection, text
 
 from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.errors import NetworkError, PartnerCenterError
+from hunter_pipeline.quality.gates import GATES, PROCESS_AGAIN, Books, Gate, read_books
 from hunter_pipeline.quality.verdicts import Verdict
-from hunter_pipeline.readers.examples import Examples, find_examples
+from hunter_pipeline.readers.examples import EXAMPLES, Examples, find_examples
 
 PATIENCE = timedelta(hours=1)
 """How long a row may wait for its next stage, and a sync for its success."""
@@ -229,6 +230,18 @@ def judge_expiring(expiring: Examples) -> Verdict:
     )
 
 
+def judge_all_books(books: Mapping[Gate, Books]) -> Verdict:
+    """Whether every equation of the gates holds for all rows."""
+    strays = {gate: each.total - sum(each.parts.values()) for gate, each in books.items()}
+    broken = sum(map(abs, strays.values()))
+    counts = {"broken": broken}
+    if not broken:
+        return Verdict(True, "the books of all stages hold for all rows", counts)
+    rows = tuple((gate.name, item) for gate, each in books.items() for item in each.strays)[:EXAMPLES]
+    said = ", ".join(f"{number} {gate.broken}" for gate, number in strays.items() if number)
+    return Verdict(False, f"{said}. {PROCESS_AGAIN}", counts, Examples(broken, ("rule", "item"), rows))
+
+
 def _unprocessed(connection: Connection, now: datetime) -> Verdict:
     return judge_unprocessed(find_examples(connection, UNPROCESSED, {"before": now - PATIENCE}))
 
@@ -254,6 +267,11 @@ def _expiring(connection: Connection, now: datetime) -> Verdict:
     return judge_expiring(find_examples(connection, EXPIRING, {"now": now, "until": now + ANSWER_NOTICE}))
 
 
+def _books(connection: Connection, now: datetime) -> Verdict:
+    # What the last hour wrote is the business of the gates of the runs that wrote it.
+    return judge_all_books({gate: read_books(connection, gate, now - PATIENCE) for gate in GATES})
+
+
 CLAIMS = (
     Claim(
         "nothing_unprocessed_for_an_hour",
@@ -268,6 +286,12 @@ CLAIMS = (
         "Every referral could be taken. Those that could not are kept with their payload (`hunter failures`) and tried "
         "again when they change: correct them in Partner Center, report the error, or dismiss one that is known.",
         _failures,
+    ),
+    Claim(
+        "all_books_hold",
+        "lead_list",
+        "The equations that the gates hold for the rows of a run hold for all rows. " + PROCESS_AGAIN,
+        _books,
     ),
     Claim(
         "few_undetermined_lookups",

@@ -3,18 +3,22 @@
 Belongs here: the equations that a stage must leave behind, each read in one statement (one moment) and judged
 by a pure function. Does not belong here: what a stage does, and what may be open for a while (`claims`).
 
+A stage counts what it looked at and what its run fetched, so that the cost of a gate follows the change. A full sweep
+looks at everything, and so does an hourly claim. What is broken stays marked, so that the next run counts it again.
+
 Another run may write between a stage and its gate, so an equation covers only rows that were complete before
 the stage began: the stage lock keeps writers apart, hence the stage has seen all of those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from hunter_pipeline.pipeline.queue import MOST_SEEN, mark
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY
 from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.readers.examples import EXAMPLES, Examples
@@ -23,6 +27,10 @@ PROCESS_AGAIN = (
     f"Rows were changed by hand or a write got lost: run `hunter sync --force --since {FIRST_DAY}`, which processes "
     "everything again, and report it if it comes back."
 )
+
+
+OF_REFERRALS = ("normalized_domains", "partner_center_referrals")
+"""Stages whose queue holds ids of referrals; that of the others with gates holds domains."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,9 @@ class Gate:
     :param total: name of the left side.
     :param parts: names of the terms of the right side.
     :param broken: what one that is in no term is called, as in "3 lost".
-    :param rows: SELECT of one row for each item, with `item` and `part` (a name in `parts`, or anything else).
-        It is given `:before`, when the stage began.
+    :param rows: SELECT of one row for each item, with `item`, `mark` (what of it stands in the queue of the stage) and
+        `part` (a name in `parts`, or anything else). It is given `:before`, when the stage began, and `:all` or
+        `:marks`. The driver writes values into the statement, so that the planner sees a condition or none.
     """
 
     stage: str
@@ -60,11 +69,13 @@ class Books:
     :param total: number of items.
     :param parts: how many of them are in each term.
     :param strays: items in no term, at most `EXAMPLES`.
+    :param marks: what of these the stage has to look at again.
     """
 
     total: int
     parts: Mapping[str, int]
     strays: tuple[str, ...]
+    marks: tuple[str, ...] = ()
 
 
 _FAILED = """(SELECT CASE WHEN bool_and(f.dismissed_at IS NOT NULL) THEN 'dismissed' ELSE 'failed' END
@@ -82,10 +93,11 @@ GATES = (
         parts=("decided", "failed", "dismissed"),
         broken="undecided",
         rows=f"""
-            SELECT r.referral_id AS item,
+            SELECT r.referral_id AS item, r.referral_id AS mark,
                 CASE WHEN d.raw_id = r.id THEN 'decided' ELSE {_FAILED} END AS part
             FROM partner_center_referrals_raw r LEFT JOIN normalized_domains d USING (referral_id)
             WHERE r.is_current AND r.last_seen_at < :before AND (r.gone_at IS NULL OR d.raw_id = r.id)
+                AND (:all OR r.referral_id = ANY(CAST(:marks AS text[])))
         """,  # noqa: S608 - a constant of this module
     ),
     Gate(
@@ -96,13 +108,14 @@ GATES = (
         parts=("tracked", "failed", "dismissed"),
         broken="lost",
         rows=f"""
-            SELECT item, part FROM (
+            SELECT item, item AS mark, part FROM (
                 SELECT r.referral_id AS item, d.raw_id = r.id AND d.decided_at < :before AS decided,
                     CASE WHEN t.raw_id = r.id THEN 'tracked' ELSE {_FAILED} END AS part
                 FROM partner_center_referrals_raw r
                 LEFT JOIN normalized_domains d USING (referral_id)
                 LEFT JOIN partner_center_referrals t USING (referral_id)
                 WHERE r.is_current AND r.last_seen_at < :before AND (r.gone_at IS NULL OR t.raw_id = r.id)
+                    AND (:all OR r.referral_id = ANY(CAST(:marks AS text[])))
             ) q WHERE decided OR part IS NOT NULL
         """,  # noqa: S608 - a constant of this module
     ),
@@ -114,11 +127,12 @@ GATES = (
         parts=("with_domain", "skipped"),
         broken="unaccounted for",
         rows="""
-            SELECT t.referral_id AS item,
+            SELECT t.referral_id AS item, t.referral_id AS mark,
                 CASE WHEN t.domain = d.domain THEN 'with_domain'
                      WHEN t.domain IS NULL AND d.skip_reason IS NOT NULL THEN 'skipped' END AS part
             FROM partner_center_referrals t LEFT JOIN normalized_domains d USING (referral_id)
-            WHERE d.referral_id IS NULL OR (d.raw_id = t.raw_id AND d.decided_at < :before)
+            WHERE (d.referral_id IS NULL OR (d.raw_id = t.raw_id AND d.decided_at < :before))
+                AND (:all OR t.referral_id = ANY(CAST(:marks AS text[])))
         """,
     ),
     Gate(
@@ -129,9 +143,11 @@ GATES = (
         parts=("domains",),
         broken="double",
         rows="""
-            SELECT domain AS item,
+            SELECT domain AS item, domain AS mark,
                 CASE WHEN row_number() OVER (PARTITION BY lower(domain) ORDER BY id) = 1 THEN 'domains' END AS part
             FROM companies
+            WHERE :all OR domain = ANY(CAST(:marks AS text[]))
+                OR domain = ANY(ARRAY(SELECT lower(m) FROM unnest(CAST(:marks AS text[])) m))
         """,
     ),
     Gate(
@@ -142,8 +158,10 @@ GATES = (
         parts=("with_company",),
         broken="without a company",
         rows="""
-            SELECT l.external_id AS item, CASE WHEN c.domain IS NOT NULL THEN 'with_company' END AS part
-            FROM raw_leads l LEFT JOIN companies c USING (domain) WHERE l.updated_at < :before
+            SELECT l.external_id AS item, l.domain AS mark,
+                CASE WHEN c.domain IS NOT NULL THEN 'with_company' END AS part
+            FROM raw_leads l LEFT JOIN companies c USING (domain)
+            WHERE l.updated_at < :before AND (:all OR l.domain = ANY(CAST(:marks AS text[])))
         """,
     ),
     Gate(
@@ -154,11 +172,11 @@ GATES = (
         parts=("explained",),
         broken="out of range or unexplained",
         rows="""
-            SELECT domain AS item,
+            SELECT domain AS item, domain AS mark,
                 CASE WHEN score BETWEEN 0 AND 100 AND score = (
                     SELECT coalesce(sum(points), 0) FROM jsonb_to_recordset(breakdown) AS part(points numeric)
                 ) THEN 'explained' END AS part
-            FROM lead_scores
+            FROM lead_scores WHERE :all OR domain = ANY(CAST(:marks AS text[]))
         """,
     ),
 )
@@ -170,26 +188,55 @@ def gates_of(stage: str) -> tuple[Gate, ...]:
     return tuple(gate for gate in GATES if gate.stage == stage)
 
 
-def read_books(connection: Connection, gate: Gate, before: datetime) -> Books:
+def judge_stage(
+    connection: Connection, stage: str, before: datetime, run_id: str, seen: Sequence[str] | None
+) -> dict[Gate, Verdict]:
+    """Judge the gates behind a stage, and have the next run look again at what is broken; the caller commits.
+
+    :param before: when the stage began, aware.
+    :param run_id: the run; what its fetch saw is counted too, behind the stages whose items are referrals.
+    :param seen: items that the stage looked at; None: everything.
+    """
+    marks = seen
+    if seen is not None and stage in OF_REFERRALS:
+        fetched = connection.execute(
+            text("SELECT item_key FROM sync_run_items WHERE run_id = :run LIMIT :most"),
+            {"run": run_id, "most": MOST_SEEN + 1},
+        ).scalars()
+        marks = sorted({*seen, *fetched})
+        marks = None if len(marks) > MOST_SEEN else marks
+    verdicts = {}
+    for gate in gates_of(stage):
+        books = read_books(connection, gate, before, marks)
+        mark(connection, stage, books.marks)
+        verdicts[gate] = judge_books(gate, books)
+    return verdicts
+
+
+def read_books(connection: Connection, gate: Gate, before: datetime, marks: Sequence[str] | None = None) -> Books:
     """Count what `gate` is about.
 
     :param before: when the stage began, aware; what other runs wrote since is left out.
+    :param marks: items of the stage's queue that are counted; None: everything.
     """
+    if marks is not None and not marks:
+        return Books(0, dict.fromkeys(gate.parts, 0), ())
     parts = ", ".join(f"count(*) FILTER (WHERE part = '{part}') AS {part}" for part in gate.parts)
     known = ", ".join(f"'{part}'" for part in gate.parts)
+    stray = f"FILTER (WHERE part IS NULL OR part NOT IN ({known})))[1:{EXAMPLES}]"
     row = (
         connection.execute(
             text(
-                f"SELECT count(*) AS total, {parts}, (array_agg(item ORDER BY item)"  # noqa: S608 - constants above
-                f" FILTER (WHERE part IS NULL OR part NOT IN ({known})))[1:{EXAMPLES}] AS strays"
-                f" FROM ({gate.rows}) q"
+                f"SELECT count(*) AS total, {parts}, (array_agg(item ORDER BY item) {stray} AS strays,"  # noqa: S608 - constants above
+                f" (array_agg(mark ORDER BY item) {stray} AS marks FROM ({gate.rows}) q"
             ),
-            {"before": before},
+            {"before": before, "all": marks is None, "marks": list(marks or ())},
         )
         .mappings()
         .one()
     )
-    return Books(row["total"], {part: row[part] for part in gate.parts}, tuple(row["strays"] or ()))
+    counted = {part: row[part] for part in gate.parts}
+    return Books(row["total"], counted, tuple(row["strays"] or ()), tuple(row["marks"] or ()))
 
 
 def judge_books(gate: Gate, books: Books) -> Verdict:

@@ -35,14 +35,10 @@ def moved_scores(connection: Connection, run_id: str, changed: int) -> Examples:
 
 def open_lookups(connection: Connection) -> int:
     """Number of domains of which a look-up failed and is still to be tried again."""
-    found: int = connection.execute(text("SELECT count(*) FROM domain_signals WHERE retry_at IS NOT NULL")).scalar_one()
+    found: int = connection.execute(
+        text("SELECT count(*) FROM domain_signals WHERE status = 'partial' AND retry_at IS NOT NULL")
+    ).scalar_one()
     return found
-
-
-def percent_without_domain(connection: Connection) -> float:
-    """Share of all referrals that have no company domain, in percent; 0 without any referral."""
-    without, total = connection.execute(text("SELECT count(*) - count(domain), count(*) FROM normalized_domains")).one()
-    return round(100 * without / total, 1) if total else 0.0
 
 
 def top_skip_reasons(connection: Connection) -> Examples:

@@ -167,6 +167,7 @@ def test_standing_checks_warn_and_stop_nothing(synced: Engine, sandbox: Sandbox,
             "UPDATE partner_center_referrals SET is_open = true, status = 'New',"
             " expires_at = now() + interval '1 hour', updated_at = now() - interval '2 hours'",
             "DELETE FROM raw_leads",
+            "UPDATE lead_scores SET breakdown = '[]' WHERE score > 0",
             "DELETE FROM token_cache",
             "INSERT INTO referral_failures (item_key, stage, error, code_version, run_id, first_seen_at, last_seen_at)"
             " SELECT 'r' || n, 'raw_leads', 'broken', '1', 'x', now(), now() FROM generate_series(1, 80) n",

@@ -31,7 +31,7 @@ from hunter_pipeline.pipeline.context import StageReport, utc_now
 from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.pipeline.versions import FETCH_VERSION
 from hunter_pipeline.readers.days import day_counts
-from hunter_pipeline.readers.glances import percent_without_domain, top_skip_reasons
+from hunter_pipeline.readers.glances import top_skip_reasons
 from hunter_pipeline.runs.sync_request import EXPIRES_TAG
 from hunter_pipeline.store import tables
 
@@ -112,20 +112,19 @@ def normalized_domains(context: dg.AssetExecutionContext, database: DatabaseReso
     began = utc_now()
 
     def more(report: StageReport) -> dict[str, Any]:
-        with database.engine().connect() as connection:
-            shown: dict[str, Any] = {
-                "without_domain_percent": dg.MetadataValue.float(percent_without_domain(connection))
-            }
-            if report.counts["processed"]:
+        share = 100 * report.counts["without_domain"] / max(report.counts["total"], 1)
+        shown: dict[str, Any] = {"without_domain_percent": dg.MetadataValue.float(round(share, 1))}
+        if report.counts["processed"]:
+            with database.engine().connect() as connection:
                 shown["top_skip_reasons"] = examples_table(top_skip_reasons(connection))
-            return shown
+        return shown
 
     yield from result_of(
         context,
         database.engine,
         lambda: normalize.normalize_domains(database.stage(context)),
         writes=("processed",),
-        gates=lambda: gate_results(database.engine(), normalize.STAGE, began),
+        gates=lambda report: gate_results(database.engine(), normalize.STAGE, began, context.run.run_id, report.seen),
         more=more,
     )
 
@@ -149,7 +148,7 @@ def partner_center_referrals(context: dg.AssetExecutionContext, database: Databa
         database.engine,
         lambda: track.track_referrals(database.stage(context)),
         writes=("tracked",),
-        gates=lambda: gate_results(database.engine(), track.STAGE, began),
+        gates=lambda report: gate_results(database.engine(), track.STAGE, began, context.run.run_id, report.seen),
     )
 
 
@@ -191,5 +190,5 @@ def companies(context: dg.AssetExecutionContext, database: DatabaseResource) -> 
         database.engine,
         lambda: leads.upsert_companies(database.stage(context)),
         writes=("added", "updated"),
-        gates=lambda: gate_results(database.engine(), "companies", began),
+        gates=lambda report: gate_results(database.engine(), "companies", began, context.run.run_id, report.seen),
     )

@@ -112,7 +112,7 @@ def lead_scores(context: dg.AssetExecutionContext, database: DatabaseResource, s
         database.engine,
         run,
         writes=("scored",),
-        gates=lambda: gate_results(database.engine(), scores.STAGE, began),
+        gates=lambda report: gate_results(database.engine(), scores.STAGE, began, context.run.run_id, report.seen),
         more=more,
     )
 
