@@ -177,10 +177,11 @@ def instant_scan(count: int) -> Scan:
 Stages = dict[str, Callable[[], StageReport]]
 
 
-def stages(engine: Engine, run_id: str, answers: Sequence[bytes], scan: Scan) -> Stages:
-    """The stages of one sync by name, in their order."""
+def stages(engine: Engine, run_id: str, answers: Sequence[bytes], scan: Scan, *, sweep: bool = True) -> Stages:
+    """The stages of one sync by name, in their order; a sweep asks for everything, any other sync for today."""
     context = StageContext(engine, run_id)
-    window = Window(FIRST_DAY, datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    window = Window(FIRST_DAY if sweep else today, today)
     rules = load_rules()
     return {
         "fetch": lambda: fetch_referrals(context, Pages(answers), window),

@@ -5,9 +5,11 @@ Belongs here: the shape of a result. Does not belong here: measuring.
 
 from __future__ import annotations
 
+import json
 import resource
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -27,16 +29,30 @@ class Row:
     ratio: str = ""
 
 
-def show(title: str, rows: Sequence[Row]) -> None:
-    """Print the rows of one benchmark."""
-    table = Table(title=title, title_justify="left", header_style="bold", title_style="bold")
+def show(found: Mapping[str, Sequence[Row]]) -> None:
+    """Print the rows of all benchmarks, by title, in one table."""
+    table = Table(header_style="bold")
     table.add_column("Measured")
     table.add_column("Figure", justify="right")
     table.add_column("Ratio", justify="right")
-    for row in rows:
-        table.add_row(row.what, row.figure, row.ratio)
+    for title, rows in found.items():
+        table.add_row(f"[bold]{title}[/bold]", "", "")
+        for row in rows:
+            table.add_row(row.what, row.figure, row.ratio)
+        table.add_section()
     console = Console()
     Console(width=console.width if console.is_terminal else 150, highlight=False).print(table)
+
+
+def write_rows(file: Path, title: str, rows: Sequence[Row]) -> None:
+    """Keep the rows of one benchmark for `read_rows` in another process."""
+    file.write_text(json.dumps([title, [asdict(row) for row in rows]]), encoding="utf-8")
+
+
+def read_rows(file: Path) -> tuple[str, list[Row]]:
+    """What `write_rows` kept."""
+    title, rows = json.loads(file.read_text(encoding="utf-8"))
+    return title, [Row(**row) for row in rows]
 
 
 def times(number: float) -> str:

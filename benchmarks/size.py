@@ -1,0 +1,59 @@
+"""How many bytes a referral takes in Hunter's tables, with their indexes.
+
+Limit: the payload itself, as it comes. The tables are measured on disk after a load of new referrals, each of a company
+of its own, and a `VACUUM`; what an empty database takes is left out.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from benchmarks.flow import PAYLOAD_BYTES, bodies, instant_scan, stages
+from benchmarks.report import Row, times
+from hunter_pipeline.settings import Settings
+from hunter_pipeline.store.database import open_database
+from hunter_pipeline.store.embedded.users import release_embedded
+
+TITLE = "Bytes of a referral in the database"
+
+SIZES = """
+SELECT relname, pg_total_relation_size(oid) AS whole, pg_indexes_size(oid) AS indexes
+FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
+SMALLEST = 50
+"""Bytes a referral from which a table has a line of its own."""
+
+
+def run(*, quick: bool) -> list[Row]:
+    """Load referrals and measure the tables."""
+    count = 500 if quick else 2_000
+    with tempfile.TemporaryDirectory(prefix="hunter-bench-") as folder:
+        home = Path(folder) / "home"
+        engine = open_database(Settings(home=home))
+        try:
+            empty = _sizes(engine)
+            for stage in stages(engine, "load", bodies(range(count)), instant_scan(count)).values():
+                stage()
+            full = _sizes(engine)
+        finally:
+            engine.dispose()
+            release_embedded(home)
+    grown = {
+        name: ((whole - empty[name][0]) / count, (indexes - empty[name][1]) / count)
+        for name, (whole, indexes) in full.items()
+    }
+    whole = sum(each for each, _ in grown.values())
+    rows = [Row(f"A referral ({count:,} loaded)", f"{whole:,.0f} bytes", f"{times(whole / PAYLOAD_BYTES)} the payload")]
+    for name, (each, indexes) in sorted(grown.items(), key=lambda item: -item[1][0]):
+        if each >= SMALLEST:
+            rows.append(Row(f"  {name}", f"{each:,.0f} bytes, {indexes:,.0f} of indexes", times(each / PAYLOAD_BYTES)))
+    return [*rows, Row("Its payload", f"{PAYLOAD_BYTES:,} bytes")]
+
+
+def _sizes(engine: Engine) -> dict[str, tuple[int, int]]:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM"))
+        return {row.relname: (row.whole, row.indexes) for row in connection.execute(text(SIZES))}
