@@ -3,8 +3,9 @@
 Belongs here: the equations that a stage must leave behind, each read in one statement (one moment) and judged
 by a pure function. Does not belong here: what a stage does, and what may be open for a while (`claims`).
 
-A stage counts what it looked at and what its run fetched, so that the cost of a gate follows the change. A full sweep
-looks at everything, and so does an hourly claim. What is broken stays marked, so that the next run counts it again.
+A stage counts what it looked at, what its run fetched and what stays failed, so that the cost of a gate follows the
+change. A full sweep looks at everything, and so does an hourly claim. What is broken stays marked, so that the next run
+counts it again.
 
 Another run may write between a stage and its gate, so an equation covers only rows that were complete before
 the stage began: the stage lock keeps writers apart, hence the stage has seen all of those.
@@ -31,6 +32,14 @@ PROCESS_AGAIN = (
 
 OF_REFERRALS = ("normalized_domains", "partner_center_referrals")
 """Stages whose queue holds ids of referrals; that of the others with gates holds domains."""
+
+
+ALSO_COUNTED = """
+(SELECT item_key FROM sync_run_items WHERE run_id = :run LIMIT :most)
+UNION ALL (SELECT item_key FROM referral_failures WHERE resolved_at IS NULL LIMIT :most)
+"""
+"""Referrals in a run's books that its stage need not have looked at. One that failed is left alone until it changes,
+and is a failed one in the books of every run until then."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +203,14 @@ def judge_stage(
     """Judge the gates behind a stage, and have the next run look again at what is broken; the caller commits.
 
     :param before: when the stage began, aware.
-    :param run_id: the run; what its fetch saw is counted too, behind the stages whose items are referrals.
+    :param run_id: the run; what its fetch saw is counted too, and what stays failed, behind the stages whose items are
+        referrals.
     :param seen: items that the stage looked at; None: everything.
     """
     marks = seen
     if seen is not None and stage in OF_REFERRALS:
-        fetched = connection.execute(
-            text("SELECT item_key FROM sync_run_items WHERE run_id = :run LIMIT :most"),
-            {"run": run_id, "most": MOST_SEEN + 1},
-        ).scalars()
-        marks = sorted({*seen, *fetched})
+        others = connection.execute(text(ALSO_COUNTED), {"run": run_id, "most": MOST_SEEN + 1}).scalars()
+        marks = sorted({*seen, *others})
         marks = None if len(marks) > MOST_SEEN else marks
     verdicts = {}
     for gate in gates_of(stage):

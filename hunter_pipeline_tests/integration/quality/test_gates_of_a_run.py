@@ -94,3 +94,17 @@ def test_a_referral_that_was_fetched_and_never_marked_is_found_by_the_run_that_f
     world.execute("DELETE FROM stage_queue")
     assert "fetched_equals_decided_plus_failed" in broken_by(world, "fetched", listed)
     assert broken_by(world, "healed") == set(), "what is broken is looked at again"
+
+
+def test_what_stays_failed_is_in_the_books_of_a_run_that_did_not_look_at_it(
+    world: DomainWorld, listed: list[dict[str, Any]]
+):
+    unreadable = listed[0] | {"customerProfile": {"team": "none"}}
+    sync(world.engine, world.scan, "fails", [unreadable])
+    reports = sync(world.engine, world.scan, "quiet", [])
+    assert reports["normalize"].seen == []
+    with world.engine.begin() as connection:
+        before = datetime.now(UTC) + timedelta(seconds=1)
+        verdicts = judge_stage(connection, "normalized_domains", before, "quiet", reports["normalize"].seen)
+    (counts,) = [verdict.counts for verdict in verdicts.values()]
+    assert (counts["fetched"], counts["failed"], counts["missing"]) == (1, 1, 0)
