@@ -27,6 +27,8 @@ COMPANIES = {
     "r-3": "Dritte GmbH",
     "r-4": "Vierte GmbH",
     "r-5": "Fünfte GmbH",
+    "r-6": "Sechste GmbH",
+    "r-7": "Siebte GmbH",
 }
 
 
@@ -34,7 +36,7 @@ COMPANIES = {
 def world(
     pg_server_url: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Engine, Sandbox, Path]]:
-    """Five referrals that wait for an answer, one of them without a domain; writing is on. Synced before a browser
+    """Referrals that wait for an answer, one for each test that answers and r-5 without a domain; writing is on. Synced before a browser
     starts, beside which the scan cannot run."""
     folder = tmp_path_factory.mktemp("acting")
     sandbox = Sandbox(directory=folder / "sandbox", referrals=[])
@@ -183,18 +185,18 @@ def test_with_writing_off_there_is_no_button_and_no_address(world: Any, make_set
 def test_the_api_does_the_same_in_two_steps(world: Any):
     engine, _, home = world
     with TestClient(create_app(load_settings(home=home), engine), base_url="http://127.0.0.1") as client:
-        shown = client.post("/api/referrals/r-5/actions/preview", json={"action": "accept", "deal_value": 5})
+        shown = client.post("/api/referrals/r-6/actions/preview", json={"action": "accept", "deal_value": 5})
         assert shown.status_code == 200
         assert [change["label"] for change in shown.json()["changes"]] == ["Status", "Substatus", "Deal value"]
         order = {"action": "accept", "deal_value": 5, "etag": shown.json()["etag"]}
-        done = client.post("/api/referrals/r-5/actions", json=order)
+        done = client.post("/api/referrals/r-6/actions", json=order)
         assert (done.status_code, done.json()["outcome"]) == (200, "done")
-        again = client.post("/api/referrals/r-5/actions", json=order)
+        again = client.post("/api/referrals/r-6/actions", json=order)
         assert (again.status_code, again.json()["outcome"]) == (409, "moved")
-        assert client.post("/api/referrals/r-5/actions/preview", json={"action": "accept"}).status_code == 409
-        assert client.post("/api/referrals/r-5/actions/preview", json={"action": "sell"}).status_code == 422
+        assert client.post("/api/referrals/r-6/actions/preview", json={"action": "accept"}).status_code == 409
+        assert client.post("/api/referrals/r-6/actions/preview", json={"action": "sell"}).status_code == 422
     with engine.connect() as connection:
-        actors = connection.execute(text("SELECT actor, channel FROM referral_actions WHERE referral_id = 'r-5'")).all()
+        actors = connection.execute(text("SELECT actor, channel FROM referral_actions WHERE referral_id = 'r-6'")).all()
     assert actors == [("this machine", "api")]
 
 
@@ -205,9 +207,9 @@ def test_the_person_whom_a_trusted_proxy_names_stands_in_the_book_and_nobody_els
     for host, expected in (("10.1.2.3", "Deniz Örnek"), ("192.0.2.7", "this machine")):
         app = create_app(settings, engine)
         with TestClient(app, base_url="http://127.0.0.1", client=(host, 5000)) as client:
-            etag = client.post("/api/referrals/r-5/actions/preview", json=wish).json()["etag"]
+            etag = client.post("/api/referrals/r-7/actions/preview", json=wish).json()["etag"]
             header = {"X-Forwarded-User": "Deniz Örnek".encode()}
-            assert client.post("/api/referrals/r-5/actions", json={**wish, "etag": etag}, headers=header).json()[
+            assert client.post("/api/referrals/r-7/actions", json={**wish, "etag": etag}, headers=header).json()[
                 "outcome"
             ] == "done"  # fmt: skip
         with engine.connect() as connection:
