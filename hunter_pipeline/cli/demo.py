@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 from sqlalchemy import text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
@@ -63,12 +65,16 @@ def demo() -> None:
     hunter = "hunter" if shutil.which("hunter") else os.path.relpath(sys.argv[0])
     out().print(f"{scanned}.\n")
     out().print("Next, try:", style="bold")
+    tips = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    tips.add_column(no_wrap=True)
+    tips.add_column()
     for command, use in (
         (f"{hunter} lineage {example[:8]}", "the story of one referral, from payload to score"),
         (f"{hunter} leads --format csv", "the list, for a spreadsheet"),
         (f"{hunter} dev --sandbox", "the Dagster UI on the same data (make dev)"),
     ):
-        out().print(f"  {command:<42}{use}", markup=False)
+        tips.add_row(Text(command), use)
+    out().print(tips)
 
 
 def _evaluate_checks(settings: Settings) -> None:

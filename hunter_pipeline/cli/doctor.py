@@ -27,7 +27,7 @@ from hunter_pipeline.cli.examinations import (
     look_at_role,
     look_at_source,
 )
-from hunter_pipeline.errors import EXPECTED_ERRORS
+from hunter_pipeline.errors import one_line
 from hunter_pipeline.logs import configure_logging
 from hunter_pipeline.pipeline.sync_runs import last_success
 from hunter_pipeline.quality.claims import judge_recency, judge_sign_in, read_sign_in
@@ -131,8 +131,11 @@ def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
     """The finding of `look`; an error that a person can mend is a problem."""
     try:
         return look()
-    except (*EXPECTED_ERRORS, OSError) as error:
-        return Finding(check, "problem", str(error))
+    except Exception as error:
+        told = str(error) if isinstance(error, OSError) else one_line(error)
+        if told is None:
+            raise
+        return Finding(check, "problem", told)
 
 
 def _settings(settings: Settings) -> Finding:

@@ -81,7 +81,7 @@ def _prepare(*, login: bool) -> None:
     """The database and the sign-in; what fails is told, and the check that follows names what comes next."""
     from hunter_pipeline.cli.database import upgrade
     from hunter_pipeline.cli.sign_in import sign_in
-    from hunter_pipeline.errors import EXPECTED_ERRORS
+    from hunter_pipeline.errors import one_line
     from hunter_pipeline.services import make_sign_in
     from hunter_pipeline.store.database import open_database
 
@@ -90,8 +90,11 @@ def _prepare(*, login: bool) -> None:
         upgrade("head")
         if login:
             sign_in(make_sign_in(made, open_database(made)))
-    except EXPECTED_ERRORS as error:
-        err().print(f"hunter: {error}", style="bold red", markup=False, soft_wrap=True)
+    except Exception as error:
+        told = one_line(error)
+        if told is None:
+            raise
+        err().print(f"hunter: {told}", style="bold red", markup=False, soft_wrap=True)
 
 
 def _need_terminal(option: str) -> None:

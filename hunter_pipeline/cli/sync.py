@@ -151,10 +151,10 @@ def show_books(engine: Engine, books: RowMapping) -> None:
     table.add_column()
     table.add_row(str(books["fetched"]), f"fetched ({books['new_versions']} new or changed)")
     table.add_row(str(books["succeeded"]), "= with a lead")
-    skipped = ", ".join(f"{reason} {count}" for reason, count in reasons.items()) or "none"
+    skipped = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in reasons.items()) or "none"
     table.add_row(str(books["skipped"]), f"+ skipped: {skipped}")
-    known = f" ({books['failed_before']} known from before)" if books["failed_before"] else ""
-    failed = f"{known} (see hunter failures)" if books["failed"] else ""
+    known = f"{books['failed_before']} known from before; " if books["failed_before"] else ""
+    failed = f" ({known}see hunter failures)" if books["failed"] else ""
     table.add_row(str(books["failed"]), f"+ failed{failed}")
     if books["erased"]:
         table.add_row(str(books["erased"]), "beside these: erased on request, not kept")

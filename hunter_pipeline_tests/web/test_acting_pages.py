@@ -36,8 +36,8 @@ COMPANIES = {
 def world(
     pg_server_url: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Engine, Sandbox, Path]]:
-    """Referrals that wait for an answer, one for each test that answers and r-5 without a domain; writing is on. Synced before a browser
-    starts, beside which the scan cannot run."""
+    """Referrals that wait for an answer, one for each test that answers, and r-5 without a domain; writing is on.
+    Synced before a browser starts, beside which the scan cannot run."""
     folder = tmp_path_factory.mktemp("acting")
     sandbox = Sandbox(directory=folder / "sandbox", referrals=[])
     with sandbox, pytest.MonkeyPatch.context() as environment, fresh_database(pg_server_url, migrated_template) as name:
