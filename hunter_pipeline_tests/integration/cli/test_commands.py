@@ -123,7 +123,7 @@ def test_login_sync_leads_lineage_logout(hunter: Hunter):
     assert done.returncode == 0, done.stderr
     assert "Signed in as r…@sandbox-partner.example" in done.stdout
     assert "enter the code" in done.stderr
-    done = hunter("sync", "--json")
+    done = hunter("sync", "--force", "--json")
     assert done.returncode == 0, done.stderr
     books = json.loads(done.stdout)
     assert books["total"] == books["succeeded"] + books["skipped"] + books["failed"] == 59
