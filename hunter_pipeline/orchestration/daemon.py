@@ -12,7 +12,13 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._daemon.controller import HEARTBEAT_CHECK_INTERVAL, THREAD_CHECK_INTERVAL, daemon_controller_from_instance
+from dagster._daemon.controller import (
+    HEARTBEAT_CHECK_INTERVAL,
+    RELOAD_WORKSPACE_INTERVAL,
+    THREAD_CHECK_INTERVAL,
+    DagsterDaemonController,
+    daemon_controller_from_instance,
+)
 
 from hunter_pipeline.settings import Settings
 
@@ -33,12 +39,28 @@ def run_daemon(settings: Settings, home: Path) -> None:
             log_format="json" if settings.log_format == "json" else "colored",
         ) as controller,
     ):
-        refreshed = time.time()
-        asked = time.monotonic()
+        refreshed = asked = time.monotonic()
         while True:
             time.sleep(THREAD_CHECK_INTERVAL)
             controller.check_daemon_threads()
-            refreshed = controller.check_workspace_freshness(refreshed)
+            if time.monotonic() - refreshed > RELOAD_WORKSPACE_INTERVAL:
+                refresh_definitions(controller)
+                refreshed = time.monotonic()
             if time.monotonic() - asked > HEARTBEAT_CHECK_INTERVAL:
                 controller.check_daemon_heartbeats()
                 asked = time.monotonic()
+
+
+def refresh_definitions(controller: DagsterDaemonController) -> None:
+    """Ask the code server for the definitions again, and start another one if it is gone.
+
+    Dagster's own loop starts another one every minute, for code that is edited in place: five seconds of processor time
+    each. Hunter's code changes with an installation, after which its services are started again.
+    """
+    context = controller._workspace_process_context
+    context.refresh_workspace()
+    registry = controller._grpc_server_registry
+    entries = context.create_request_context().get_code_location_entries()
+    if registry and any(entry.load_error for entry in entries.values()):
+        registry.clear_all_grpc_endpoints()  # type: ignore[no-untyped-call]
+        context.refresh_workspace()
