@@ -12,7 +12,7 @@ SOAK_SYNCS ?= 300
 SOAK_PAYLOADS ?= 10000
 SOAK_SEED ?= $(shell date +%s)
 
-.PHONY: help demo dev test test-days soak audit licences check lint format bench screenshots browser release lock clean
+.PHONY: help demo dev test test-days test-celery soak audit licences check lint format bench screenshots browser release lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -29,6 +29,9 @@ test: $(INSTALLED) browser ## Run every test; with SEED=N in the random order th
 
 test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)
 	@PYTEST=$(BIN)/pytest .ci/days
+
+test-celery: $(INSTALLED) ## Run a scan on two Celery workers, one of them killed in the middle (needs redis-server)
+	$(BIN)/pytest -q -s hunter_pipeline_tests/orchestration/test_celery.py
 
 soak: $(INSTALLED) ## Sync hundreds of times with faults at random, and thousands of wrong referrals; SOAK_SEED=N repeats a run
 	SOAK_SYNCS=$(SOAK_SYNCS) SOAK_PAYLOADS=$(SOAK_PAYLOADS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -q -s --timeout 7200 \
@@ -78,7 +81,7 @@ lock: $(INSTALLED) ## Choose the newest versions that fit and write requirements
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --extra dev --extra sandbox --generate-hashes \
 	  --upgrade --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --no-strip-extras --python-version 3.11 --python-platform linux --extra kubernetes --generate-hashes \
+	$(BIN)/uv pip compile --quiet --no-strip-extras --python-version 3.11 --python-platform linux --extra celery --extra kubernetes --generate-hashes \
 	  --constraint requirements.lock --no-annotate --custom-compile-command 'make lock' pyproject.toml -o deploy/requirements.lock
 
 clean: ## Remove the virtual environment and caches; .hunter (the data) stays

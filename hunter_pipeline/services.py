@@ -8,7 +8,8 @@ through here, so that they cannot differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -39,6 +40,7 @@ from hunter_pipeline.scan.tenant import TenantDiscovery, discover_tenant
 from hunter_pipeline.scoring.rules import Rules, load_rules
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.store.token_store import DatabaseBlobStore
+from hunter_pipeline.upkeep.shards import Spread
 
 ACTION_LOCK_WAIT = 10
 """Seconds for which a person waits for a sync that is writing."""
@@ -179,9 +181,22 @@ def make_dns_settings(settings: Settings) -> DnsSettings:
     )
 
 
-def make_scan(settings: Settings) -> Scan:
-    """The look-up of some domains, with the servers and limits that are set."""
+def make_spread(settings: Settings) -> Spread | None:
+    """How scans are spread over shards; None: each run looks its domains up itself."""
+    if settings.executor == "in_process":
+        return None
+    age = timedelta(days=settings.domain_rescan_days)
+    return Spread(settings.scan_shard, settings.scan_shares, settings.scan_claim_seconds, age)
+
+
+def make_scan(settings: Settings, shares: int = 1) -> Scan:
+    """The look-up of some domains, with the servers and limits that are set.
+
+    :param shares: how many look-ups may go on at once; each gets that part of the pace of a server.
+    """
     dns = make_dns_settings(settings)
+    first, most = dns.qps_per_server / shares, dns.most_qps_per_server / shares
+    dns = replace(dns, qps_per_server=first, most_qps_per_server=most)
 
     def scan(domains: Iterable[str]) -> Iterator[DomainScan]:
         return stream(domains, dns, on_trouble=lambda trouble: log.warning("dns_server_in_trouble", trouble=trouble))

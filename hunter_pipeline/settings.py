@@ -74,6 +74,26 @@ class Settings(BaseSettings):
     dns_attempts: int = Field(
         3, ge=1, le=10, description="How often one DNS question is asked before it counts as unanswered"
     )
+    executor: Literal["in_process", "multiprocess", "celery", "k8s"] = Field(
+        "in_process",
+        description="What looks up more domains than HUNTER_SCAN_SHARD: the run itself, or shards as processes of this"
+        " machine, on Celery workers or as Kubernetes jobs",
+    )
+    scan_shard: int = Field(
+        1000, ge=1, le=100_000, description="Domains of one shard; up to so many are looked up by the run itself"
+    )
+    scan_shares: int = Field(
+        2, ge=1, le=100, description="Shards that ask at once on all machines; each gets that part of the DNS pace"
+    )
+    scan_claim_seconds: float = Field(
+        300.0,
+        ge=5,
+        le=86_400,
+        description="Seconds after which the domains of a shard that gives no sign are free again",
+    )
+    celery_url: SecretStr | None = Field(
+        None, description="Redis that hands shards to Celery workers (HUNTER_EXECUTOR=celery): `redis://host:6379/0`"
+    )
     closed_partition_days: int = Field(
         180, ge=1, description="Days after which a closed referral leaves the partitions of the Dagster UI"
     )
@@ -263,6 +283,14 @@ class Settings(BaseSettings):
                 "must be an https:// address without user, query or fragment: the access token is sent there"
             )
         return value.rstrip("/")
+
+    @field_validator("celery_url")
+    @classmethod
+    def _check_broker(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value else None
+        if parts is not None and (parts.scheme not in {"redis", "rediss"} or not parts.hostname):
+            raise ValueError("must be the address of a Redis server: redis://host:6379/0, or rediss:// with TLS")
+        return value
 
     @field_validator("web_token")
     @classmethod

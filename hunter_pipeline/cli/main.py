@@ -33,6 +33,10 @@ COMMANDS = {
         "servers",
         "Run schedules, sensors and the queue of runs until stopped; nothing happens by itself without it.",
     ),
+    "worker": (
+        "servers",
+        "Look up shards of large scans until stopped, on any machine that reaches the database and Redis.",
+    ),
     "ui": ("servers", "Serve the Dagster UI behind Hunter's guard until stopped."),
     "web": ("servers", "Serve the lead list and its API until stopped."),
     "init": ("setting_up", "Set up a real account: write .env, make the database, sign in, and check everything."),

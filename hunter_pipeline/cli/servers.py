@@ -1,4 +1,4 @@
-"""`hunter dev`, `hunter daemon`, `hunter ui` and `hunter web`: the long-running servers.
+"""`hunter dev`, `hunter daemon`, `hunter worker`, `hunter ui` and `hunter web`: the long-running servers.
 
 Belongs here: what is started, and that one that is stopped leaves nothing behind. Does not belong here: what has to
 be there before (`readiness`).
@@ -54,6 +54,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(dev)
     app.command()(daemon)
+    app.command()(worker)
     app.command()(ui)
     app.command()(web)
 
@@ -120,6 +121,25 @@ def daemon(wait: Wait = WAIT_SECONDS) -> None:
     home = prepare_dagster(settings)
     os.environ.update({**QUIET, **os.environ})
     run_daemon(load_settings(), home)  # with the level of log lines that is set, as nobody watches a progress line
+
+
+def worker(wait: Wait = WAIT_SECONDS) -> None:
+    """Look up shards of large scans until stopped, on any machine that reaches the database and Redis.
+
+    It takes one shard after the other from HUNTER_CELERY_URL; run it as often as HUNTER_SCAN_SHARES says. Stopped, it
+    ends its shard first; killed, others look its domains up. The other processes need HUNTER_EXECUTOR=celery.
+    """
+    settings = ready()
+    from hunter_pipeline.orchestration.executors import make_celery_app
+
+    application = make_celery_app(settings)
+    await_database(settings, wait).dispose()  # the process that looks up is forked, and opens connections of its own
+    from hunter_pipeline.orchestration.dagster_tables import prepare_dagster
+
+    prepare_dagster(settings)
+    os.environ.update({**QUIET, **os.environ})
+    options = ["--concurrency", "1", "--queues", "dagster", "--loglevel", settings.log_level]
+    application.worker_main(["worker", *options])
 
 
 def ui(

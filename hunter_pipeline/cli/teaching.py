@@ -15,6 +15,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "sandbox": ("hunter sandbox", "hunter sandbox --port 9443 --dns-port 5354 --json"),
     "dev": ("hunter dev", "hunter dev --sandbox --port 3001"),
     "daemon": ("hunter daemon", "hunter daemon --wait 300"),
+    "worker": ("hunter worker", "hunter worker --wait 300"),
     "ui": ("hunter ui", "hunter ui --port 3001"),
     "web": ("hunter web",),
     "init": (

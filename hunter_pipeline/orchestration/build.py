@@ -18,6 +18,7 @@ from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, referral_sync_job
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor, referral_sweep_schedule
 from hunter_pipeline.orchestration.sensors import referral_lineage_sensor
+from hunter_pipeline.orchestration.spread import domain_scan_sensor, make_scan_job
 from hunter_pipeline.settings import Settings
 
 
@@ -29,13 +30,14 @@ def build_defs(
     """Fresh definitions.
 
     Steps run in one process: six small assets take 0.5 s so, and 13 s with a process each. Concurrency lives
-    inside the look-ups.
+    inside the look-ups; those that are spread over shards have a job with an executor of its own.
 
     :param settings: decide the rhythm, which sensors run by default and which rules `lead_scores` is shown to follow;
         runs read their settings anew.
     :param resources: stand in for the resources of the same names.
     :param loggers: for runs in this process; None: Dagster's console logger.
     """
+    spread = settings.executor != "in_process"
     return dg.Definitions(
         assets=[
             *ENDS,
@@ -46,7 +48,13 @@ def build_defs(
             *upkeep.ASSETS,
         ],
         asset_checks=STANDING_CHECKS,
-        jobs=[referral_sync_job, standing_checks_job, digest_job, *upkeep.JOBS],
+        jobs=[
+            referral_sync_job,
+            standing_checks_job,
+            digest_job,
+            *upkeep.JOBS,
+            *([make_scan_job(settings)] if spread else []),
+        ],
         schedules=[
             make_sync_schedule(settings),
             referral_sweep_schedule,
@@ -54,7 +62,12 @@ def build_defs(
             make_digest_schedule(settings),
             *upkeep.SCHEDULES,
         ],
-        sensors=[make_sync_sensor(settings), referral_lineage_sensor, *alerts.SENSORS],
+        sensors=[
+            make_sync_sensor(settings),
+            referral_lineage_sensor,
+            *alerts.SENSORS,
+            *([domain_scan_sensor] if spread else []),
+        ],
         resources={**make_resources(), **(resources or {})},
         loggers=loggers,
         executor=dg.in_process_executor,

@@ -25,10 +25,12 @@ from hunter_pipeline.services import (
     make_rules,
     make_scan,
     make_sign_in,
+    make_spread,
     make_tenant_lookup,
 )
 from hunter_pipeline.settings import Settings, load_settings
 from hunter_pipeline.store.database import open_database
+from hunter_pipeline.upkeep.shards import Spread
 
 
 class SettingsResource(dg.ConfigurableResource[Settings]):
@@ -105,8 +107,14 @@ class DnsResource(dg.ConfigurableResource[Scan]):
     settings: SettingsResource
 
     def scan(self) -> Scan:
-        """The function that looks domains up."""
+        """The function that looks domains up, at the whole pace."""
         return make_scan(self.settings.load())
+
+    def spread(self) -> tuple[Spread, Scan] | None:
+        """How scans are spread, and the function that looks domains up at the pace of one share; None: they are not."""
+        settings = self.settings.load()
+        spread = make_spread(settings)
+        return None if spread is None else (spread, make_scan(settings, spread.shares))
 
 
 class ScoringResource(dg.ConfigurableResource[Rules]):

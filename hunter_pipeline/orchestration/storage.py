@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hunter_pipeline.orchestration.storage_tables import ensure_tables
 from hunter_pipeline.runs.run_signs import drop_sign, show_sign
+from hunter_pipeline.runs.sync_request import SCAN_JOB
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import urls_of
 from hunter_pipeline.store.engine import database_trouble, keep_values_out, make_engine
@@ -149,8 +150,13 @@ class _EventLogStorage(_Discreet, PostgresEventLogStorage):
         return self._connection()
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Keep an event, unless it tells an operator nothing."""
-        if event.dagster_event is None or event.dagster_event.event_type not in UNKEPT:
+        """Keep an event, unless it tells an operator nothing.
+
+        Of a scan that is spread all are kept: where each shard is a Kubernetes job, Dagster reads from them which
+        shards there are and what comes after them.
+        """
+        told = event.dagster_event is None or event.dagster_event.event_type not in UNKEPT
+        if told or event.job_name == SCAN_JOB:
             super().store_event(event)
 
     def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:

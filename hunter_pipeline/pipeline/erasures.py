@@ -45,6 +45,7 @@ BY_DOMAIN = (
     "domain_tenants",
     "lead_scores",
     "lead_score_history",
+    "scan_claims",
 )
 """Every table with rows of a company by its domain: they go with the last of its referrals."""
 

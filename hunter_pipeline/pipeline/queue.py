@@ -88,21 +88,30 @@ class Queue:
         self._remember(counted)
         return counted
 
+    def forget_totals(self) -> None:
+        """Have the table counted anew, as something is written to it; the caller commits."""
+        self.connection.execute(
+            text("UPDATE stage_state SET totals = NULL WHERE stage = :stage AND totals IS NOT NULL"),
+            {"stage": self.stage},
+        )
+
+    def keep_quiet(self) -> None:
+        """Mark nothing for the stage itself in this transaction: what a stage writes is no news to it."""
+        # The triggers read this setting.
+        self.connection.execute(text("SELECT set_config('hunter.stage', :stage, true)"), {"stage": self.stage})
+
     def _pages(self, query: str, name: str, limit: int, keep: bool) -> Iterator[list[str]]:
         page = text(f"{query} AND q.{name} > :after ORDER BY q.{name} LIMIT :limit")
         parameters: dict[str, object] = {"limit": limit, "after": "", "run": self.context.run_id, "stage": self.stage}
         while True:
-            # What a stage writes itself is no news to it: the triggers read this setting of the transaction.
-            self.connection.execute(text("SELECT set_config('hunter.stage', :stage, true)"), {"stage": self.stage})
+            self.keep_quiet()
             found = list(self.connection.execute(page, parameters).scalars())
             if not found:
                 self.connection.commit()
                 return
             parameters["after"] = found[-1]
             if not self.looked_at:  # a run that is killed before it counts leaves no old totals
-                self.connection.execute(
-                    text("UPDATE stage_state SET totals = NULL WHERE stage = :stage"), {"stage": self.stage}
-                )
+                self.forget_totals()
             self.looked_at += len(found)
             if self.seen is not None:
                 self.seen = None if self.looked_at > MOST_SEEN else [*self.seen, *found]

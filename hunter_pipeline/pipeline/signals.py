@@ -84,18 +84,45 @@ def scan_domains(context: StageContext, scan: Scan) -> StageReport:
     :returns: counts `scanned`, `partial`, `rederived`, `total`; group `providers` over the whole table.
     """
     with context.stage() as connection:
-        queue = Queue(context, connection, STAGE, SIGNALS_VERSION)
-        queue.mark(list(connection.execute(text(RETRIES), {"now": context.clock()}).scalars()))
-        work = _Pass(connection, context, queue)
+        work = _begin(connection, context)
         with closing(in_batches(scan(work.due()))) as batches:
             for batch in batches:
                 work.write(batch)
         work.settle(work.written)
         connection.commit()
-        totals = queue.totals(lambda: _totals(connection))
+        totals = work.queue.totals(lambda: _totals(connection))
         connection.commit()
     counts = {"scanned": work.scanned, "partial": work.partial, "rederived": work.rederived}
     return StageReport({**counts, "total": totals["total"]}, {"providers": totals["providers"]})
+
+
+def leave_due(context: StageContext, leave: Callable[[Connection, Sequence[str]], None]) -> int:
+    """Do what `scan_domains` does without asking DNS, and leave the look-ups to others.
+
+    :param leave: is given some domains to look up, in a transaction that is committed after it.
+    :returns: how many domains were derived again.
+    """
+    with context.stage() as connection:
+        work = _begin(connection, context)
+        due = work.due()
+        while domains := list(islice(due, AT_ONCE)):
+            leave(connection, domains)
+            connection.commit()
+    return work.rederived
+
+
+def report_totals(context: StageContext) -> StageReport:
+    """The counts over the whole table: `total`, and group `providers`; counted only when something was written."""
+    with context.stage() as connection:
+        totals = Queue(context, connection, STAGE, SIGNALS_VERSION).totals(lambda: _totals(connection))
+        connection.commit()
+    return StageReport({"total": totals["total"]}, {"providers": totals["providers"]})
+
+
+def _begin(connection: Connection, context: StageContext) -> _Pass:
+    queue = Queue(context, connection, STAGE, SIGNALS_VERSION)
+    queue.mark(list(connection.execute(text(RETRIES), {"now": context.clock()}).scalars()))
+    return _Pass(connection, context, queue)
 
 
 def in_batches(results: Iterable[DomainScan]) -> Generator[list[DomainScan]]:
@@ -117,26 +144,27 @@ class _Pass:
         self.written: list[str] = []
         self._connection = connection
         self._context = context
-        self._queue = queue
+        self.queue = queue
         self._under_way: set[str] = set()
 
     def due(self) -> Iterator[str]:
         """The domains to look up, found as they are asked for; those that need no look-up are done on the way."""
-        for page in self._queue.items("SELECT domain FROM companies", AT_ONCE, keep=True):
+        for page in self.queue.items("SELECT domain FROM companies", AT_ONCE, keep=True):
             items = [domain for domain in page if domain not in self._under_way]
             self.rederived += _rederive(self._connection, self._context, items)
             parameters = {"now": self._context.clock(), "items": items}
             due = list(self._connection.execute(text(DUE), parameters).scalars())
             # Not all that is looked at is marked: with other rules than last time it is everything.
-            self._queue.mark(due)
+            self.queue.mark(due)
             self._under_way.update(due)
             self.settle([domain for domain in items if domain not in self._under_way])
             self._connection.commit()
             yield from due
 
     def write(self, results: Sequence[DomainScan]) -> None:
-        """Write a batch of scans."""
+        """Write and commit a batch of scans."""
         looked = write_scans(self._connection, self._context, results)
+        self._connection.commit()
         self.scanned += looked.domains
         self.partial += looked.partial
         self.written += [result.domain for result in results]
@@ -151,11 +179,26 @@ class _Pass:
         """Write what follows from the signals of domains, and clear their marks; the caller commits."""
         if not domains:
             return
-        write_providers(self._connection, self._context, domains)
-        parameters = {"run": self._context.run_id, "now": self._context.clock(), "items": list(domains)}
-        self._connection.execute(text(WRITE_LINEAGE), parameters)
-        self._queue.done(domains)
+        settle(self.queue, domains)
         self._under_way.difference_update(domains)
+
+
+def write_first(connection: Connection, context: StageContext, results: Sequence[DomainScan]) -> LookedUp:
+    """Write first look-ups with all that follows from them; the caller holds the stage lock and commits."""
+    queue = Queue(context, connection, STAGE, SIGNALS_VERSION)
+    queue.keep_quiet()
+    queue.forget_totals()
+    looked = write_scans(connection, context, results)
+    settle(queue, [result.domain for result in results])
+    return looked
+
+
+def settle(queue: Queue, domains: Sequence[str]) -> None:
+    """Write what follows from the signals of domains, and clear their marks; the caller commits."""
+    write_providers(queue.connection, queue.context, domains)
+    parameters = {"run": queue.context.run_id, "now": queue.context.clock(), "items": list(domains)}
+    queue.connection.execute(text(WRITE_LINEAGE), parameters)
+    queue.done(domains)
 
 
 def _totals(connection: Connection) -> Mapping[str, Any]:
@@ -180,11 +223,10 @@ class LookedUp:
 
 
 def write_scans(connection: Connection, context: StageContext, results: Sequence[DomainScan]) -> LookedUp:
-    """Write and commit the signals of one batch of domains, and what changed in them."""
+    """Write the signals of one batch of domains, and what changed in them; the caller commits."""
     earlier = _earlier(connection, [result.domain for result in results])
     rows = [_row(context, result, earlier.get(result.domain)) for result in results]
     changes = _write(connection, context, rows, earlier)
-    connection.commit()
     return LookedUp(len(rows), sum(row["status"] == "partial" for row in rows), changes)
 
 

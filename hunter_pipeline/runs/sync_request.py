@@ -12,6 +12,9 @@ from hunter_pipeline.pipeline.sync_runs import Window
 
 SYNC_JOB = "referral_sync_job"
 
+SCAN_JOB = "domain_scan_job"
+"""The job that spreads look-ups which a sync left over shards."""
+
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 """Dagster's own tags for a run over a range of partitions."""

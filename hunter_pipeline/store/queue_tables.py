@@ -1,15 +1,15 @@
 """The tables that tell a stage what it has to look at, so that the cost of a sync follows what changed.
 
-Belongs here: the marks and what each stage remembers of its last pass. Does not belong here: who marks what: that is
-done by triggers (a migration makes them), so that no writer can forget it: not a stage, not an older version of one
-that runs beside this, not a person at a prompt. `tables` brings these in.
+Belongs here: the marks, what each stage remembers of its last pass, and which shard looks at what. Does not belong
+here: who marks what: that is done by triggers (a migration makes them), so that no writer can forget it: not a stage,
+not an older version of one that runs beside this, not a person at a prompt. `tables` brings these in.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, CheckConstraint, Column, Identity, Index, Table, Text
 
-from hunter_pipeline.store.columns import metadata
+from hunter_pipeline.store.columns import metadata, time_column
 
 stage_queue = Table(
     "stage_queue",
@@ -26,4 +26,18 @@ stage_state = Table(
     Column("version", Text, nullable=False, comment="Rules by which the stage last looked at everything"),
     Column("totals", JSON, comment="Counts over the whole table when the stage last looked at anything"),
     comment="What each stage remembers of its last pass",
+)
+
+scan_claims = Table(
+    "scan_claims",
+    metadata,
+    Column("domain", Text, primary_key=True, comment="Domain that is to be looked up"),
+    Column("position", BigInteger, Identity(), nullable=False, comment="Place in the line"),
+    Column("again", Boolean, nullable=False, comment="Whether it is looked up again because its signals grew old"),
+    Column("owner", Text, comment="The shard that looks it up; empty: none yet"),
+    Column("run_id", Text, comment="Dagster run of that shard"),
+    time_column("claimed_until", "Until when the claim holds without another sign, by this server's clock"),
+    Index("ix_scan_claims_again_position", "again", "position"),
+    CheckConstraint("(owner IS NULL) = (claimed_until IS NULL)", name="owner"),
+    comment="Domains that shards of a scan have still to look up, empty but for scans that are spread",
 )

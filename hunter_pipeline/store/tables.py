@@ -39,7 +39,7 @@ from hunter_pipeline.store.domain_tables import (
     domain_tenants,
 )
 from hunter_pipeline.store.erasure_tables import erasure_key, erasures
-from hunter_pipeline.store.queue_tables import stage_queue, stage_state
+from hunter_pipeline.store.queue_tables import scan_claims, stage_queue, stage_state
 
 __all__ = [
     "alerts",
@@ -60,6 +60,7 @@ __all__ = [
     "referral_actions",
     "referral_failures",
     "referral_lineage",
+    "scan_claims",
     "stage_queue",
     "stage_state",
     "sync_run_items",

@@ -8,14 +8,16 @@ batch, so that a sync never waits for a look-up.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT
-from hunter_pipeline.pipeline.signals import STAGE, Scan, in_batches, write_providers, write_scans
+from hunter_pipeline.pipeline.signals import STAGE, LookedUp, Scan, in_batches, write_providers, write_scans
+from hunter_pipeline.scan.scan import DomainScan
 
 FEWEST_FOR_VERDICT = 10
 """So many domains, every one with a failed look-up, mean that DNS is in trouble and not the domains."""
@@ -49,30 +51,56 @@ def rescan_domains(context: StageContext, scan: Scan, *, older_than: timedelta, 
     before = context.clock() - older_than
     done, partial, changed, fields = 0, 0, 0, Counter[str]()
     with context.engine.connect() as connection:
-        due = list(connection.execute(text(DUE), {"before": before, "limit": limit}).scalars())
+        due = grown_old(connection, before, limit)
     with closing(in_batches(scan(due))) as batches:
         for results in batches:
-            batch = [result.domain for result in results]
             with context.stage() as connection:
-                looked = write_scans(connection, context, results)
-                write_providers(connection, context, batch)
-                parameters = {"run": context.run_id, "now": context.clock(), "domains": batch}
-                connection.execute(text(WRITE_LINEAGE), parameters)
+                looked = write_again(connection, context, results)
                 connection.commit()
-            done += len(batch)
+            done += looked.domains
             partial += looked.partial
             changed += len({domain for domain, _ in looked.changes})
             fields.update(change.field for _, change in looked.changes)
             context.progress(f"{done} domains looked up again, {changed} changed, {partial} partly")
-            if looked.domains >= FEWEST_FOR_VERDICT and looked.partial == looked.domains:
+            if tells_of_trouble(looked):
                 context.progress(
                     "every domain of the last batch had a failed look-up: DNS is in trouble, leaving the rest"
                 )
                 break
+    counts = {"rescanned": done, "changed_domains": changed, "rescans_partial": partial}
+    counts["still_old"] = count_grown_old(context, before)
+    return StageReport(counts, {"changes": dict(sorted(fields.items()))})
+
+
+def grown_old(connection: Connection, before: datetime, limit: int) -> list[str]:
+    """Domains whose last scan lies before a moment, the oldest first."""
+    return list(connection.execute(text(DUE), {"before": before, "limit": limit}).scalars())
+
+
+def count_grown_old(context: StageContext, before: datetime) -> int:
+    """How many domains were last scanned before a moment."""
     with context.engine.connect() as connection:
-        left = connection.execute(
+        left: int = connection.execute(
             text("SELECT count(*) FROM domain_signals s JOIN companies c USING (domain) WHERE s.scanned_at < :before"),
             {"before": before},
         ).scalar_one()
-    counts = {"rescanned": done, "changed_domains": changed, "rescans_partial": partial, "still_old": left}
-    return StageReport(counts, {"changes": dict(sorted(fields.items()))})
+    return left
+
+
+def write_again(connection: Connection, context: StageContext, results: Sequence[DomainScan]) -> LookedUp:
+    """Write what looking domains up again brought; the caller holds the stage lock and commits.
+
+    A company that was erased while it was looked up is left out.
+    """
+    asked = {"domains": [result.domain for result in results]}
+    batch = list(connection.execute(text("SELECT domain FROM companies WHERE domain = ANY(:domains)"), asked).scalars())
+    looked = write_scans(connection, context, [result for result in results if result.domain in batch])
+    write_providers(connection, context, batch)
+    parameters = {"run": context.run_id, "now": context.clock(), "domains": batch}
+    connection.execute(text(WRITE_LINEAGE), parameters)
+    return looked
+
+
+def tells_of_trouble(looked: LookedUp) -> bool:
+    """Whether so many look-ups failed that DNS is in trouble and not the domains."""
+    return looked.domains >= FEWEST_FOR_VERDICT and looked.partial == looked.domains

@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from dagster._config import process_config, resolve_to_config_type
@@ -15,6 +17,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from sqlalchemy import create_engine
 
+from hunter_pipeline.orchestration.build import build_defs
+from hunter_pipeline.runs.sync_request import SCAN_JOB
 from hunter_pipeline.settings import Settings, variable_name
 from hunter_pipeline.web import health
 
@@ -24,6 +28,7 @@ BIN = Path(sys.executable).parent
 TEXTS = {path: path.read_text("utf-8") for path in sorted(DEPLOY.rglob("*")) if path.is_file()}
 COMPOSE = yaml.safe_load(TEXTS[DEPLOY / "compose.yaml"])
 SERVICES = COMPOSE["services"]
+OWN = {name: service for name, service in SERVICES.items() if service["image"].startswith("hunter:")}
 
 
 def ok(*command: object) -> str:
@@ -62,7 +67,7 @@ def test_every_setting_that_is_named_exists():
 
 def test_every_command_that_is_named_exists():
     container = documents("kubernetes/lead-list.yaml")[0]["spec"]["template"]["spec"]["containers"][0]
-    commands = [container["command"], *(service["command"] for service in SERVICES.values() if "command" in service)]
+    commands = [container["command"], *(service["command"] for service in OWN.values() if "command" in service)]
     commands += [
         line.split()
         for line in re.findall(r"^ExecStart=/opt/hunter/venv/bin/(.+)$", "\n".join(TEXTS.values()), re.MULTILINE)
@@ -101,14 +106,16 @@ def test_images_are_pinned_to_this_version():
     own.add(yaml.safe_load(TEXTS[DEPLOY / "helm/values.yaml"])["dagsterWebserver"]["image"]["tag"])
     assert own == {version[1]}
     bases = re.findall(r"^FROM (\S+)", TEXTS[DEPLOY / "Dockerfile"], re.MULTILINE)
-    for image in (*bases, SERVICES["postgres"]["image"]):
+    for image in (*bases, *(service["image"] for service in SERVICES.values())):
         assert re.search(r":\d+\.\d+", image), image
 
 
 def test_no_container_runs_as_root_or_writes_to_its_root():
     assert re.findall(r"^USER (\S+)", TEXTS[DEPLOY / "Dockerfile"], re.MULTILINE) == ["10001:10001"]
-    for name, service in SERVICES.items():
-        assert name == "postgres" or (service["read_only"] and service["cap_drop"] == ["ALL"]), name
+    assert set(SERVICES) - set(OWN) == {"postgres", "redis"}
+    for name, service in OWN.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
     pod = documents("kubernetes/lead-list.yaml")[0]["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
@@ -124,7 +131,7 @@ def test_the_services_of_one_machine_are_sandboxed_alike():
 
 
 def test_nothing_but_this_machine_reaches_the_containers_and_nothing_the_database():
-    assert "ports" not in SERVICES["postgres"]
+    assert not {"postgres", "redis", "worker"} & {name for name, service in SERVICES.items() if "ports" in service}
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert len(published) == 2
     assert all(port.startswith("127.0.0.1:") for port in published)
@@ -141,6 +148,33 @@ def test_the_instance_on_kubernetes_is_the_usual_one_with_the_run_launcher():
     assert values["dagsterInstanceConfigMap"] == launcher["config"]["instance_config_map"]
     assert values["dagsterHome"] == launcher["config"]["dagster_home"]
     assert values["serviceAccountName"] == launcher["config"]["service_account_name"]
+
+
+def definitions_with(environment: Mapping[str, str]) -> dg.Definitions:
+    """What Dagster loads with the settings of an environment."""
+    fields = {name.removeprefix("HUNTER_").lower(): value for name, value in environment.items()}
+    return build_defs(Settings(_env_file=None, **{**fields, "celery_url": "redis://:secret@redis:6379/0"}))  # type: ignore[arg-type]
+
+
+def test_the_containers_of_one_machine_spread_scans_over_as_many_workers_as_there_are_shares():
+    for name in ("code", "daemon", "worker"):
+        environment = SERVICES[name]["environment"]
+        assert environment["HUNTER_EXECUTOR"] == "celery", name
+        assert int(environment["HUNTER_SCAN_SHARES"]) == SERVICES["worker"]["deploy"]["replicas"], name
+    spread = {name: value for name, value in SERVICES["code"]["environment"].items() if "_SCAN_" in name}
+    job = definitions_with({**spread, "HUNTER_EXECUTOR": "celery"}).resolve_job_def(SCAN_JOB)
+    assert job.executor_def.name == "celery"
+    assert SERVICES["worker"]["command"] == ["hunter", "worker"]
+    assert "HUNTER_CELERY_URL=redis://:PASSWORD@redis:6379/0" in TEXTS[DEPLOY / "compose.yaml"]
+
+
+def test_kubernetes_runs_each_shard_as_a_job_of_its_own():
+    (deployment,) = yaml.safe_load(TEXTS[DEPLOY / "helm/values.yaml"])["dagster-user-deployments"]["deployments"]
+    environment = {each["name"]: each["value"] for each in deployment["env"]}
+    assert environment["HUNTER_EXECUTOR"] == "k8s"
+    assert deployment["includeConfigInLaunchedRuns"]["enabled"]  # so that runs and shards have it too
+    job = definitions_with(environment).resolve_job_def(SCAN_JOB)
+    assert job.executor_def.name == "k8s"
 
 
 def exposed() -> set[str]:

@@ -20,7 +20,7 @@ from hunter_pipeline.scoring.score import SCORER_VERSION
 from hunter_pipeline.services import make_rules
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store import tables
-from hunter_pipeline.upkeep import rescans
+from hunter_pipeline.upkeep import rescans, shards
 
 GROUP = "scoring"
 
@@ -48,11 +48,16 @@ def domain_signals(
     """MX, SPF, DKIM, DMARC and mailbox provider of each company's domain, looked up once.
 
     A look-up that stayed open is tried again with back-off. A domain that has signals is asked again only by a
-    rescan, which keeps what changed in the table `domain_signal_history`.
+    rescan, which keeps what changed in the table `domain_signal_history`. With `HUNTER_EXECUTOR`, more domains than
+    `HUNTER_SCAN_SHARD` are left to `domain_scan_job`.
     """
 
     def run() -> StageReport:
-        stage, scan = database.stage(context), dns.scan()
+        stage, spread = database.stage(context), dns.spread()
+        if spread is not None:
+            how, share = spread
+            return shards.scan_or_leave(stage, share, how, rescan_limit=config.rescan_limit)
+        scan = dns.scan()
         first = signals.scan_domains(stage, scan)
         if not config.rescan_limit:
             return first
