@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Literal
 
 import typer
@@ -39,10 +40,9 @@ def referrals(
     """
     # Imported here: they load SQLAlchemy, which `--help` does not need.
     from hunter_pipeline.readers.export import record_of, write_csv
+    from hunter_pipeline.readers.queue_columns import COLUMNS, TAB_NAMES
     from hunter_pipeline.readers.referral_queue import (
-        COLUMNS,
         QUEUE_SORTS,
-        TAB_NAMES,
         QueueFilter,
         count_queue,
         count_tabs,
@@ -53,10 +53,11 @@ def referrals(
     if sort not in QUEUE_SORTS:
         raise typer.BadParameter(f"there is no order {sort!r}; there are {', '.join(QUEUE_SORTS)}", param_hint="--sort")
     wanted, now = QueueFilter(tab, search), datetime.now(UTC)
-    with open_database(ready()).connect() as connection:
+    settings = ready()
+    with open_database(settings).connect() as connection:
         total = count_queue(connection, wanted, now)
         counts = count_tabs(connection, now)
-        rows = [row for row, _ in zip(iter_queue(connection, wanted, now, sort), range(limit), strict=False)]
+        rows = list(islice(iter_queue(connection, wanted, now, sort, settings.exchange_rates), limit))
     if form == "json":
         print_json([record_of(row, COLUMNS) for row in rows])
         return

@@ -32,14 +32,20 @@ class Key:
 
 
 def beyond(keys: Sequence[Key], backwards: bool = False) -> str:
-    """The condition of rows that follow the cursor's values `k0`, `k1`, ... in the order of `keys`."""
+    """The condition of rows that follow the cursor's values `k0`, `k1`, ... in the order of `keys`.
+
+    It is written so that an index in this order is entered where the cursor points: as one comparison of rows where
+    all keys go the same way, else with a bound on the first key beside the exact condition.
+    """
+    signs = ["<" if key.descending is not backwards else ">" for key in keys]
+    values = [f"CAST(:k{number} AS {key.sql_type})" for number, key in enumerate(keys)]
+    if len(set(signs)) == 1:
+        return f"({', '.join(key.expression for key in keys)}) {signs[0]} ({', '.join(values)})"
     condition = ""
-    for number, key in reversed(list(enumerate(keys))):
-        sign = "<" if key.descending is not backwards else ">"
-        value = f"CAST(:k{number} AS {key.sql_type})"
+    for key, sign, value in reversed(list(zip(keys, signs, values, strict=True))):
         strict = f"{key.expression} {sign} {value}"
         condition = f"({strict} OR ({key.expression} = {value} AND {condition}))" if condition else strict
-    return condition
+    return f"{keys[0].expression} {signs[0]}= {values[0]} AND {condition}"
 
 
 def worth(value: str, currency: str, rates: Rates) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     Computed,
     Date,
+    DateTime,
     ForeignKey,
     Identity,
     Index,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -132,8 +134,21 @@ normalized_domains = Table(
     CheckConstraint("source IN ('website', 'email')", name="source"),
     Index(None, "domain"),
     Index(None, "raw_id"),
+    Index(
+        "ix_normalized_domains_skip_reason",
+        "skip_reason",
+        "referral_id",
+        postgresql_where=text("skip_reason IS NOT NULL"),
+    ),
     comment="One row per referral: its company domain, or why it has none",
 )
+
+_REFERRAL_WORDS = (
+    "((((COALESCE(company_name, ''::character varying))::text || ' '::text)"
+    " || (COALESCE(domain, ''::character varying))::text) || ' '::text)"
+    " || COALESCE(\"left\"((raw_data ->> 'externalReferenceId'::text), 255), ''::text)"
+)
+"""What the work queue searches, as PostgreSQL writes it back."""
 
 partner_center_referrals = Table(
     "partner_center_referrals",
@@ -178,6 +193,33 @@ partner_center_referrals = Table(
     time_column("synced_at", "When this row last took in a version", nullable=False, now=True),
     time_column("created_at", "When the referral was first tracked", nullable=False, now=True),
     time_column("updated_at", "When the row last changed", nullable=False, now=True),
+    # Of use to the work queue, which sorts and searches by them and never reads the payload.
+    Column(
+        "received_at",
+        DateTime(timezone=True),
+        Computed("COALESCE(source_created_at, created_at)", persisted=True),
+        comment="When Partner Center made it, else when it was first tracked",
+    ),
+    Column(
+        "sort_name",
+        Text,
+        Computed("hunter_fold((company_name)::text)", persisted=True),
+        comment="Name by which the queue is sorted: small letters without accents",
+    ),
+    Column(
+        "deal_currency",
+        Text,
+        Computed(
+            "CASE WHEN (deal_value IS NOT NULL) THEN COALESCE(currency, ''::text) ELSE NULL::text END", persisted=True
+        ),
+        comment="Currency among whose deal values it is sorted; empty when there is no deal value",
+    ),
+    Column(
+        "search_text",
+        Text,
+        Computed(f"hunter_fold({_REFERRAL_WORDS})", persisted=True),
+        comment="Name, domain and own reference as they are searched: small letters without accents",
+    ),
     UniqueConstraint("referral_id"),
     Index(
         None,
@@ -190,7 +232,28 @@ partner_center_referrals = Table(
     Index(None, "referral_type"),
     Index(None, "azure_tenant_id"),
     Index(None, "source_updated_at"),
+    Index("ix_partner_center_referrals_queue_expires", "expires_at", "referral_id"),
+    Index("ix_partner_center_referrals_queue_received", "received_at", "referral_id"),
+    Index("ix_partner_center_referrals_queue_company", "sort_name", "referral_id"),
+    Index(
+        "ix_partner_center_referrals_queue_deals", "deal_currency", text("deal_value DESC"), text("referral_id DESC")
+    ),
+    Index("ix_partner_center_referrals_queue_open", "expires_at", postgresql_where=text("is_open")),
+    Index(
+        "ix_partner_center_referrals_queue_answer",
+        "expires_at",
+        postgresql_where=text("is_open AND status::text = 'New'::text"),
+    ),
+    Index("ix_partner_center_referrals_queue_no_domain", "referral_id", postgresql_where=text("domain IS NULL")),
+    Index("ix_partner_center_referrals_queue_gone", "gone_at", postgresql_where=text("gone_at IS NOT NULL")),
+    Index("ix_partner_center_referrals_queue_words", text("hunter_grams(search_text)"), postgresql_using="gin"),
     comment="Current state and life cycle of every referral",
+)
+
+Index(
+    "ix_partner_center_referrals_queue_id",
+    func.lower(partner_center_referrals.c.referral_id).label("small_id"),
+    postgresql_ops={"small_id": "text_pattern_ops"},
 )
 
 raw_leads = Table(
@@ -333,6 +396,12 @@ referral_failures = Table(
     time_column("dismissed_at", "When somebody said that this failure is known and no news; empty: nobody did"),
     UniqueConstraint("item_key", "stage"),
     Index("ix_referral_failures_open", "last_seen_at", postgresql_where=text("resolved_at IS NULL")),
+    Index(
+        "ix_referral_failures_to_mend",
+        "item_key",
+        "last_seen_at",
+        postgresql_where=text("resolved_at IS NULL AND dismissed_at IS NULL"),
+    ),
     comment="Referrals that a stage could not take, with the reason",
 )
 

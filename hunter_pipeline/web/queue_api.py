@@ -10,13 +10,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException, Query
 
 from hunter_pipeline.readers.export import record_of
+from hunter_pipeline.readers.queue_columns import COLUMNS, TAB_HELP, Tab
 from hunter_pipeline.readers.referral_queue import (
-    COLUMNS,
     MAX_PAGE,
     QUEUE_SORTS,
-    TAB_HELP,
     QueueFilter,
-    Tab,
     count_queue,
     iter_queue,
     list_queue,
@@ -54,13 +52,17 @@ def queue(
     if sort not in QUEUE_SORTS:
         raise HTTPException(400, f"There is no order {sort[:50]!r}; there are {', '.join(QUEUE_SORTS)}")
     wanted = QueueFilter(tab, q, referral_type, skip_reason)
-    now = services.clock()
+    now, rates = services.clock(), services.settings.exchange_rates
     if format != "json":
         return file_of(
-            services.reading, "referrals", format, COLUMNS, lambda connection: iter_queue(connection, wanted, now, sort)
+            services.reading,
+            "referrals",
+            format,
+            COLUMNS,
+            lambda connection: iter_queue(connection, wanted, now, sort, rates),
         )
     with services.reading.connect() as connection:
-        page = list_queue(connection, wanted, now, sort, limit, after)
+        page = list_queue(connection, wanted, now, sort, limit, after, rates)
         return {
             "referrals": [record_of(referral, COLUMNS) for referral in page.referrals],
             "total": count_queue(connection, wanted, now),

@@ -13,14 +13,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from hunter_pipeline.readers.cursor import InvalidCursor
+from hunter_pipeline.readers.queue_columns import LISTED, TAB_HELP, TAB_NAMES, TABS, Tab
 from hunter_pipeline.readers.referral_queue import (
-    LISTED,
     QUEUE_SORTS,
-    TAB_HELP,
-    TAB_NAMES,
-    TABS,
     QueueFilter,
-    Tab,
     count_queue,
     count_tabs,
     list_queue,
@@ -46,7 +42,7 @@ def referrals(request: Request, services: Use, sort: str = "expires", after: str
     now = services.clock()
     try:
         with services.reading.connect() as connection:
-            page = list_queue(connection, chosen, now, sort, PAGE_SIZE, after)
+            page = list_queue(connection, chosen, now, sort, PAGE_SIZE, after, services.settings.exchange_rates)
             counts = count_tabs(connection, now)
             filtered = chosen != QueueFilter(chosen.tab)
             total = count_queue(connection, chosen, now) if filtered else counts[chosen.tab]

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.readers.cursor import InvalidCursor
+from hunter_pipeline.readers.queue_columns import TABS
 from hunter_pipeline.readers.referral_queue import (
     QUEUE_SORTS,
-    TABS,
     QueueFilter,
     count_queue,
     count_tabs,
@@ -112,8 +112,8 @@ def test_a_search_matches_every_word_in_any_order_and_the_own_reference(synced_r
     assert one.referral_id in found
     synced_rows.execute(
         text(
-            'UPDATE partner_center_referrals_raw SET payload = payload || \'{"externalReferenceId": "CRM-4711"}\''
-            " WHERE referral_id = :id AND is_current"
+            'UPDATE partner_center_referrals SET raw_data = raw_data || \'{"externalReferenceId": "CRM-4711"}\''
+            " WHERE referral_id = :id"
         ),
         {"id": one.referral_id},
     )
