@@ -18,7 +18,7 @@ from benchmarks.report import read_rows, show, write_rows
 from hunter_pipeline.logs import configure_logging
 from hunter_pipeline.settings import load_settings
 
-NAMES = {"growth": (3, 4), "sync": (4,), "scan": (5,), "scoring": (6,), "size": (10,), "fetch": ()}
+NAMES = {"growth": (3, 4), "sync": (4,), "scan": (5,), "scoring": (6,), "lists": (7,), "size": (10,), "fetch": ()}
 """Every benchmark, with the rows of the table in `docs/performance.md` that it measures."""
 
 

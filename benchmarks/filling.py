@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from benchmarks.flow import referral
 
@@ -104,11 +104,3 @@ def fill(engine: Engine, referrals: int, companies: int) -> None:
     with engine.begin() as connection:
         for step in _STEPS:
             connection.execute(text(step), parameters)
-
-
-def look_over(connection: Connection) -> None:
-    """Have the database take statistics and tidy up, as it does by itself after a while.
-
-    :param connection: outside a transaction.
-    """
-    connection.execute(text("VACUUM ANALYZE"))

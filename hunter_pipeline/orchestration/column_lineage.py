@@ -68,10 +68,11 @@ COLUMN_SOURCES: Mapping[str, Mapping[str, tuple[Source, ...]]] = {
             (
                 "referral_type", "company_name", "azure_tenant_id", "status", "substatus", "is_open", "qualification",
                 "deal_type", "direction", "deal_value", "currency", "engagement_id", "expires_at", "source_created_at",
-                "source_updated_at", "warnings", "raw_data",
+                "source_updated_at", "warnings", "raw_data", "received_at", "sort_name", "deal_currency",
             ),
             _PAYLOAD,
         ),
+        "search_text": (*_PAYLOAD, (DOMAINS, "domain")),
     },
     LEADS: {
         "external_id": ((TRACKED, "referral_id"),),
