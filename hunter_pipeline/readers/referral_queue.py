@@ -185,7 +185,7 @@ def list_queue(
     cut = _cut(connection, selection, keys, unset, values, limit + 1)
     found = cut[:limit]
     more = len(cut) > limit
-    return QueuePage(_read(connection, [row[-2] for row in found]), _encode(found[-1], sort) if more else None)
+    return QueuePage(_read(connection, [_id_of(row) for row in found]), _encode(found[-1], sort) if more else None)
 
 
 def iter_queue(
@@ -199,7 +199,7 @@ def iter_queue(
     selection = _select(connection, wanted, now)
     unset, values = False, None
     while found := _cut(connection, selection, keys, unset, values, _STREAM_ROWS):
-        yield from _read(connection, [row[-2] for row in found])
+        yield from _read(connection, [_id_of(row) for row in found])
         unset, values = found[-1].unset, _values(found[-1])
 
 
@@ -275,6 +275,7 @@ def _is_id(word: str) -> tuple[str, dict[str, str]]:
 def _keys(sort: str, rates: Rates | None) -> tuple[Key, ...]:
     """The keys of an order, all but the last of `t`; the id goes the way of the key before it, as its index does."""
     descending = sort.startswith("-")
+    first: tuple[Key, ...]
     match sort.removeprefix("-"):
         case "company":
             first = (Key("t.sort_name", descending, "text", str),)
@@ -362,9 +363,15 @@ def _number(value: str) -> Decimal:
     return number
 
 
+def _id_of(row: Row[Any]) -> str:
+    referral_id: str = list(row)[-2]
+    return referral_id
+
+
 def _values(row: Row[Any]) -> list[object]:
     """The values of a row's keys, without those that it lacks."""
-    return [row[-2]] if row.unset else list(row[:-1])
+    *keys, unset = row
+    return keys[-1:] if unset else keys
 
 
 def _encode(row: Row[Any], sort: str) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hunter_pipeline.readers.lead_columns import Lead
 from hunter_pipeline.readers.referral_columns import Referral
-from hunter_pipeline.readers.referral_queue import QueuedReferral
+from hunter_pipeline.readers.queue_columns import QueuedReferral
 
 
 class Problem(BaseModel):
