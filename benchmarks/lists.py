@@ -90,10 +90,7 @@ def _works() -> Iterator[tuple[str, list[Work]]]:
         [_leads(sort) for sort in SORTS if sort.strip("-") in ("deal_value", "expires", "synced")],
     )
     yield "Leads: a search", [_leads("rank", words) for words in WORDS]
-    yield (
-        "Leads: count of a search",
-        [lambda each, words=words: count_leads(each, LeadFilter(text=words)) for words in WORDS],
-    )
+    yield "Leads: count of a search", [_counting_leads(words) for words in WORDS]
     yield "Leads: summary", [summary]
     yield "First bytes of leads as CSV", [lambda each: _begin(write_csv(iter_leads(each)))]
     yield "First bytes of leads as Excel", [lambda each: _begin(write_xlsx(iter_leads(each)))]
@@ -105,6 +102,10 @@ def _works() -> Iterator[tuple[str, list[Work]]]:
 
 def _counting(words: str) -> Work:
     return lambda each: count_queue(each, QueueFilter("all", words), NOW)
+
+
+def _counting_leads(words: str) -> Work:
+    return lambda each: count_leads(each, LeadFilter(text=words))
 
 
 def _leads(sort: str, words: str | None = None) -> Work:

@@ -370,8 +370,8 @@ def _id_of(row: Row[Any]) -> str:
 
 def _values(row: Row[Any]) -> list[object]:
     """The values of a row's keys, without those that it lacks."""
-    *keys, unset = row
-    return keys[-1:] if unset else keys
+    keys = list(row)[:-1]
+    return keys[-1:] if row.unset else keys
 
 
 def _encode(row: Row[Any], sort: str) -> str:

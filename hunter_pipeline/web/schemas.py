@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hunter_pipeline.readers.lead_columns import Lead
-from hunter_pipeline.readers.referral_columns import Referral
 from hunter_pipeline.readers.queue_columns import QueuedReferral
+from hunter_pipeline.readers.referral_columns import Referral
 
 
 class Problem(BaseModel):
