@@ -1,13 +1,13 @@
 """Let the work queue be sorted and searched by indexes, and keep the payload out of the rows that it reads.
 
-Revision ID: 0010
-Revises: 0009
+Revision ID: 0011
+Revises: 0010
 """
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
