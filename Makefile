@@ -57,8 +57,8 @@ format: $(INSTALLED) ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## Measure, each figure beside a peer or a limit of the same run
-	$(BIN)/python -m benchmarks
+bench: $(INSTALLED) ## Measure, each figure beside a peer or a limit of the same run, and write docs/performance.md
+	$(BIN)/python -m benchmarks --write docs/performance.md
 
 screenshots: $(INSTALLED) browser ## Take the pictures of the documentation anew, from demos of their own
 	$(BIN)/python -m hunter_pipeline_tests.web.screenshots docs/images

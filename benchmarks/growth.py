@@ -18,7 +18,7 @@ from statistics import median
 from sqlalchemy import Engine
 
 from benchmarks.flow import Stages, bodies, instant_scan, stages
-from benchmarks.report import Row, peak_mib, times
+from benchmarks.report import Aim, Row, peak_mib, times
 from hunter_pipeline.pipeline.context import StageReport
 from hunter_pipeline.quality.gates import judge_stage
 from hunter_pipeline.settings import Settings
@@ -50,29 +50,26 @@ class Grown:
     memory: float
 
 
-def run(*, quick: bool, large: bool = False) -> list[Row]:
+def run(*, quick: bool, full: bool = False) -> list[Row]:
     """Load each number of referrals, then sync with nothing new.
 
-    :param large: 100,000 too.
+    :param full: 100,000 too.
     """
     sizes = [100, 1_000] if quick else [1_000, 10_000]
-    grown = [_measure(size) for size in [*sizes, *([100_000] if large else [])]]
+    grown = [_measure(size) for size in [*sizes, *([100_000] if full else [])]]
     return [row for before, each in zip([None, *grown], grown, strict=False) for row in _rows(each, before)]
 
 
 def _rows(each: Grown, before: Grown | None) -> list[Row]:
     whole, quiet = sum(each.load.values()), sum(each.quiet.values())
     factor = each.count / before.count if before else 1
-    rows = [
-        Row(
-            f"{each.count:,} new referrals",
-            f"{whole:.2f} s, {each.count / whole:,.0f}/s, {each.memory:+.0f} MiB",
-            f"{times(whole / factor / sum(before.load.values()))} of linear" if before else "",
-        )
-    ]
+    linear = whole / factor / sum(before.load.values()) if before else 1.0
+    aim = Aim(3, f"{each.count:,} new referrals, of linear", linear, 1.15, at_most=True) if before else None
+    figure = f"{whole:.2f} s, {each.count / whole:,.0f}/s, {each.memory:+.0f} MiB"
+    rows = [Row(f"{each.count:,} new referrals", figure, f"{times(linear)} of linear" if before else "", aim)]
     for name, seconds in each.load.items():
-        linear = f"{times(seconds / factor / before.load[name])} of linear" if before else ""
-        rows.append(Row(f"  {name}", f"{seconds:.2f} s", linear))
+        told = f"{times(seconds / factor / before.load[name])} of linear" if before else ""
+        rows.append(Row(f"  {name}", f"{seconds:.2f} s", told))
     flat = f"{times(quiet / sum(before.quiet.values()))} of that at {before.count:,}" if before else ""
     rows.append(Row(f"Stages of a sync with nothing new at {each.count:,}", f"{quiet * 1000:.0f} ms", flat))
     for name, seconds in each.quiet.items():

@@ -27,7 +27,7 @@ import dns.asyncresolver
 import dns.exception
 from sqlalchemy import Engine, text
 
-from benchmarks.report import Row, times
+from benchmarks.report import Aim, Row, times
 from benchmarks.servers import company_domains, dns_server
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.signals import scan_domains as scan_stage
@@ -46,6 +46,7 @@ CONDITIONS = ((0.0, 0.0), (0.0, 0.01), (0.020, 0.0), (0.020, 0.01))
 
 PASSES = 3
 FUNCTION, STAGE, AIODNS, DNSPYTHON, MASSDNS = "Hunter", "Hunter's stage", "aiodns", "dnspython", "massdns"
+WANTED = {AIODNS: ("scan, of aiodns", 1.2), DNSPYTHON: ("scan, of dnspython", 8.0), STAGE: ("stage, of the scan", 1.0)}
 ABSENT = {
     AIODNS: "not measured: pip install aiodns",
     MASSDNS: "not measured: build github.com/blechschmidt/massdns and put it on the PATH",
@@ -111,10 +112,16 @@ def run(*, quick: bool) -> list[Row]:
             if found is None:
                 rows.append(Row(f"  {who}", ABSENT[who]))
                 continue
+            aim = None
+            if who in WANTED:
+                share = found.rate / ours.rate if who == STAGE else ours.rate / found.rate
+                aim = Aim(5, f"{WANTED[who][0]}, {delay * 1000:.0f} ms, {loss:.0%} lost", share, WANTED[who][1])
             figure = f"{found.rate:,.0f} domains/s, {found.cpu:.1f} ms CPU, {found.questions:.1f} questions each"
             ratio = times(ours.rate / found.rate)
             told = "" if who == FUNCTION else f"{times(found.rate / ours.rate)} of the function"
-            rows.append(Row(f"{'' if who == FUNCTION else '  '}{who}{where}", figure, told if who == STAGE else ratio))
+            rows.append(
+                Row(f"{'' if who == FUNCTION else '  '}{who}{where}", figure, told if who == STAGE else ratio, aim)
+            )
             if who == FUNCTION:
                 rows[-1] = Row(rows[-1].what, figure)
     pace, asked = DnsSettings().qps_per_server, figures[FUNCTION, 0.0, 0.0].questions

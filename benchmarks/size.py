@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from benchmarks.flow import PAYLOAD_BYTES, bodies, instant_scan, stages
-from benchmarks.report import Row, times
+from benchmarks.report import Aim, Row, times
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline.store.embedded.users import release_embedded
@@ -46,7 +46,10 @@ def run(*, quick: bool) -> list[Row]:
         for name, (whole, indexes) in full.items()
     }
     whole = sum(each for each, _ in grown.values())
-    rows = [Row(f"A referral ({count:,} loaded)", f"{whole:,.0f} bytes", f"{times(whole / PAYLOAD_BYTES)} the payload")]
+    aim = Aim(10, "bytes a referral", whole / 1000, 8.0, at_most=True, unit=" KB")
+    rows = [
+        Row(f"A referral ({count:,} loaded)", f"{whole:,.0f} bytes", f"{times(whole / PAYLOAD_BYTES)} the payload", aim)
+    ]
     for name, (each, indexes) in sorted(grown.items(), key=lambda item: -item[1][0]):
         if each >= SMALLEST:
             rows.append(Row(f"  {name}", f"{each:,.0f} bytes, {indexes:,.0f} of indexes", times(each / PAYLOAD_BYTES)))
