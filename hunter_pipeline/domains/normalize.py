@@ -198,6 +198,8 @@ def _cell(text: str) -> str:
 
 def _visible(text: str) -> str:
     """`text` without invisible characters, in composed form, with the Turkish dotted capital I as `i`."""
+    if text.isascii() and text.isprintable():  # as most are, and nothing below would change them
+        return text.strip()
     kept = []
     for character in unicodedata.normalize("NFC", text):
         category = unicodedata.category(character)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -312,7 +312,7 @@ def _row(context: StageContext, result: DomainScan, old: Row[Any] | None) -> dic
         "dkim_state": signals.dkim_state,
         "dmarc_state": signals.dmarc_state,
         "dmarc_policy": signals.dmarc_policy,
-        "signals": asdict(signals),
+        "signals": dict(vars(signals)),
         "replies": [reply.to_json() for reply in result.replies],
         "kept": {name: known.get(name) or old.scanned_at.isoformat() for name in kept} if old else {},
         "attempts": attempts,
@@ -335,8 +335,7 @@ def _write(
     changes = []
     for row in rows:
         before = signals_from_json(earlier[row["domain"]].signals) if row["domain"] in earlier else None
-        after = signals_from_json(row["signals"])
-        if before is not None and after is not None:
+        if before is not None and (after := signals_from_json(row["signals"])) is not None:
             changes += [(row["domain"], change) for change in changes_between(before, after)]
     record_changes(connection, context.run_id, context.clock(), changes)
     return changes

@@ -39,6 +39,8 @@ WHERE r.referral_id = ANY(:items) AND r.is_current AND (
 ORDER BY r.id
 """
 
+PAYLOAD = "(SELECT v.payload FROM partner_center_referrals_raw v WHERE v.id = r.raw_id)"
+
 EVERYTHING = "SELECT referral_id FROM normalized_domains"
 
 TYPES = """
@@ -103,7 +105,6 @@ def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[s
                 "is_open": referral.is_open and version.gone_at is None,
                 "gone_at": version.gone_at,
                 "warnings": list(referral.warnings),
-                "raw_data": version.payload,
                 "code_version": REFERRAL_VERSION,
                 "run_id": context.run_id,
                 "synced_at": now,
@@ -116,7 +117,14 @@ def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[s
 
 def _write(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Failure]]:
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
-        upsert(connection, partner_center_referrals, batch, key=["referral_id"], keep=["created_at"])
+        upsert(
+            connection,
+            partner_center_referrals,
+            batch,
+            key=["referral_id"],
+            keep=["created_at"],
+            computed={"raw_data": PAYLOAD},
+        )
 
     return write_each(
         connection, rows, write, lambda row, error: Failure(row["referral_id"], error, raw_id=row["raw_id"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -118,6 +119,8 @@ def write_versions(
     :returns: the rows that were written, and the failures of the others.
     """
 
+    rows = _current_at_once(connection, rows)
+
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
         upsert(connection, raw, batch, key=["referral_id", "content_hash"], replace=SEEN_AGAIN)
 
@@ -129,6 +132,18 @@ def write_versions(
     for current, test in (("false", "NOT IN"), ("true", "IN")):  # in this order: one current version each
         connection.execute(text(CHOOSE_CURRENT.format(current=current, test=test)), parameters)
     return kept, failures
+
+
+def _current_at_once(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows that say which of them are current: the only version of a referral is, and need not be written twice."""
+    copies = Counter(row["referral_id"] for row in rows)
+    known = set(
+        connection.execute(
+            text("SELECT referral_id FROM partner_center_referrals_raw WHERE referral_id = ANY(:ids)"),
+            {"ids": list(copies)},
+        ).scalars()
+    )
+    return [{**row, "is_current": copies[row["referral_id"]] == 1 and row["referral_id"] not in known} for row in rows]
 
 
 def write_items(connection: Connection, context: StageContext, keys: Sequence[str]) -> None:

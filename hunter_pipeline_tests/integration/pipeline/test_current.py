@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline_tests.pipeline_runs import Pipeline
@@ -66,3 +67,19 @@ def test_the_companys_name_follows_what_was_seen_last(pipeline: Pipeline, empty:
     replace(empty, companyName="Corrected")
     pipeline.sync()
     assert pipeline.rows("SELECT canonical_name FROM companies") == ["Corrected"]
+
+
+def test_the_only_version_of_a_referral_is_written_once(pipeline: Pipeline, empty: Sandbox):
+    replace(empty, status="New")
+    with pipeline.engine.begin() as connection:
+        connection.execute(
+            text("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'written twice'; END $$")
+        )
+        connection.execute(
+            text(
+                "CREATE TRIGGER refuse BEFORE UPDATE ON partner_center_referrals_raw"
+                " FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    pipeline.sync()
+    assert pipeline.rows("SELECT is_current FROM partner_center_referrals_raw") == [True]
