@@ -66,8 +66,10 @@ def summary(connection: Connection) -> Summary:
     is_lead = "EXISTS (SELECT FROM raw_leads l WHERE l.domain = c.domain)"
     categories = connection.execute(
         text(
-            "SELECT c.category, min(c.category_label), count(*) FROM lead_scores c"  # noqa: S608 - a literal
-            f" WHERE {is_lead} GROUP BY 1 ORDER BY 1"
+            # Counted in the index of the ranking alone: the rows, which hold each score's reasons, are wide.
+            "SELECT q.category, (SELECT x.category_label FROM lead_scores x WHERE x.category = q.category"  # noqa: S608
+            " ORDER BY x.score DESC, x.domain LIMIT 1), q.number"
+            f" FROM (SELECT c.category, count(*) AS number FROM lead_scores c WHERE {is_lead} GROUP BY 1) q ORDER BY 1"
         )
     ).all()
     decided = connection.execute(
