@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hunter_pipeline.readers.known import Known
 from hunter_pipeline.readers.summary import summary
 from hunter_pipeline.readers.vitals import read_vitals
 from hunter_pipeline.web import schemas
@@ -55,6 +56,7 @@ class _Counts(Collector):
         self._engine = engine
         self._clock = clock
         self._signed_in_until = signed_in_until
+        self._known = Known(summary)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing ahead: registering must not ask the database."""
@@ -65,7 +67,7 @@ class _Counts(Collector):
         up = GaugeMetricFamily("hunter_database_up", "Whether the database answers")
         try:
             with self._engine.connect() as connection:
-                counts = summary(connection)
+                counts = self._known.read(connection)
                 vitals = read_vitals(connection, self._clock())
         except SQLAlchemyError:
             up.add_metric([], 0)

@@ -30,7 +30,6 @@ from hunter_pipeline.readers.lead_list import (
     list_leads,
 )
 from hunter_pipeline.readers.lineage import latest_steps, read_lineage
-from hunter_pipeline.readers.summary import summary
 from hunter_pipeline.scoring.words import legend, why_category
 from hunter_pipeline.web import wording
 from hunter_pipeline.web.addresses import PAGE_SIZE, kept, link, sort_link
@@ -63,9 +62,9 @@ def lead_list(
             page = list_leads(
                 connection, chosen, sort, _page_size(limit), after, before, services.settings.exchange_rates
             )
-            counts = summary(connection)
+            counts = services.counts.read(connection)
             total = counts.leads if chosen == LeadFilter() else count_leads(connection, chosen)
-            providers = stories.providers(connection)
+            providers = services.providers.read(connection)
     except InvalidCursor:
         # An old bookmark: the first page says more than an error.
         return RedirectResponse(link("/", kept(request.query_params, "sort", "after", "before")), 303)

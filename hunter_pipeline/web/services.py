@@ -7,7 +7,7 @@ route needs alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.partner_center.token_cache import KEY_FILE
 from hunter_pipeline.pipeline.versions import RUN_PREFIX
+from hunter_pipeline.readers import stories
+from hunter_pipeline.readers.known import Known
+from hunter_pipeline.readers.summary import Summary, summary
 from hunter_pipeline.scoring.rules import Rules, RulesError, load_rules
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import Settings, SettingsError
@@ -36,6 +39,8 @@ class Services:
     :param reading: what only reads goes over it; it may lead through a pooler in transaction mode.
     :param clock: gives the present, aware UTC.
     :param verifier: checks webhooks; None while they are switched off.
+    :param counts: the list in a few numbers, on `reading`.
+    :param providers: mailbox providers that some company has, on `reading`.
     """
 
     settings: Settings
@@ -44,6 +49,8 @@ class Services:
     dagster: DagsterClient
     clock: Callable[[], datetime]
     verifier: Verifier | None
+    counts: Known[Summary] = field(default_factory=lambda: Known(summary))
+    providers: Known[list[str]] = field(default_factory=lambda: Known(stories.providers))
 
     @property
     def dagster_ui(self) -> str:
