@@ -64,10 +64,11 @@ def main() -> int:
     if arguments.into:
         run_one(arguments.names[0], arguments.into, quick=arguments.quick, full=arguments.full)
         return 0
+    wanted = arguments.names or set(NAMES) - set(BY_NAME)
     names = [
         name
         for name, numbers in NAMES.items()
-        if name in (arguments.names or set(NAMES) - set(BY_NAME)) and (not arguments.rows or arguments.rows & set(numbers))
+        if name in wanted and (not arguments.rows or arguments.rows & set(numbers))
     ]
     options = [option for option in ("--quick", "--full") if getattr(arguments, option[2:])]
     return run_all(names, options, arguments.write)
