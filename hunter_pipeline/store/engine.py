@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
+from hunter_pipeline.store.embedded.server import is_embedded
 from hunter_pipeline.store.embedded.users import EmbeddedError, start_embedded
 
 HUNTER_SETTING = "HUNTER_DATABASE_URL"
@@ -241,7 +242,7 @@ def explain(url: URL, error: DBAPIError, setting: str) -> str:
     """
     reason = _reason(error)
     where = describe(_render(url))
-    if where.startswith("/"):
+    if is_embedded(str(url.query.get("host", ""))):
         return f"Cannot use the database {where}: {reason}. Run the command again: it starts the embedded server."
     without = f"reads over {HUNTER_SETTING}" if setting == READING_SETTING else "brings a server of its own"
     return (

@@ -261,6 +261,12 @@ def _is_private(previous: Postmaster, account: Account | None) -> bool:
     return _is_short(directory) and closed and status.st_uid == owner
 
 
+def is_embedded(socket_directory: str) -> bool:
+    """Whether a socket in this directory is one of an embedded server, running or not."""
+    directory = Path(socket_directory)
+    return _is_short(directory) or directory.parts[-2:] == ("postgres", "data")
+
+
 def _is_short(directory: Path) -> bool:
     return directory.parent == Path(_SHORT_DIRECTORY) and directory.name.startswith(_SOCKET_PREFIX)
 

@@ -48,6 +48,18 @@ def current_database(url: str) -> object:
         engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("folder", "fix"),
+    [
+        ("run/postgresql", "Start that server or correct HUNTER_DATABASE_URL"),
+        ("home/postgres/data", "Run the command again: it starts the embedded server"),
+    ],
+)
+def test_a_socket_that_is_not_there_is_told_with_the_fix_for_whose_it_is(tmp_path: Path, folder: str, fix: str):
+    with pytest.raises(DatabaseUnavailable, match=fix):
+        current_database(f"postgresql+psycopg2://u@/x?host={tmp_path / folder}")
+
+
 @pytest.mark.parametrize("kind", ["new_", 'Odd "name" %s '])
 def test_both_databases_are_made_when_they_are_missing(pg_server_url: str, kind: str):
     name = kind + uuid4().hex
