@@ -210,7 +210,15 @@ def make_rules(settings: Settings, path: Path | None = None) -> Rules:
     :raises RulesError: the file is missing or wrong, or knows other providers than the catalogue of the scan; file,
         line and fix are named.
     """
-    return load_rules(path or settings.scoring_rules, catalogue().names)
+    return read_rules(path or settings.scoring_rules)
+
+
+def read_rules(path: Path | None) -> Rules:
+    """The scoring rules of a file, else the packaged ones, checked as scoring checks them.
+
+    :raises RulesError: as `make_rules`.
+    """
+    return load_rules(path, catalogue().names)
 
 
 def make_registration_lookup(settings: Settings, bootstrap: Path | None = None) -> RegistrationLookup:

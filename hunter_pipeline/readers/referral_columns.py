@@ -35,7 +35,7 @@ class Referral:
     expires_at: Annotated[datetime | None, Column("Expires", "expires_at", kind="expiry")]
     source_created_at: Annotated[datetime | None, Column("Created", "source_created_at", kind="moment")]
     source_updated_at: Annotated[datetime | None, Column("Updated", "source_updated_at", kind="moment")]
-    synced_at: Annotated[datetime, Column("Last synced", "synced_at", kind="moment")]
+    synced_at: Annotated[datetime, Column("Received", "synced_at", "When its newest version came in", kind="moment")]
     created_at: Annotated[datetime, Column("First tracked", "created_at", kind="moment")]
     updated_at: Annotated[datetime, Column("Row changed", "updated_at", kind="moment")]
 

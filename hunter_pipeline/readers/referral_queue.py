@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -59,14 +59,14 @@ _ROWS = f"""
     SELECT t.referral_id, t.company_name, t.domain, CASE WHEN t.domain IS NULL THEN
             (SELECT d.skip_reason FROM normalized_domains d WHERE d.referral_id = t.referral_id) END AS skip_reason,
         t.referral_type, t.status, t.substatus, t.is_open, t.deal_value, t.currency, t.expires_at, t.received_at,
-        t.source_updated_at AS updated_at, t.gone_at,
+        t.source_updated_at AS updated_at, t.gone_at, t.created_at, t.synced_at,
         (SELECT f.error FROM referral_failures f WHERE f.item_key = t.referral_id AND {_OPEN_FAILURE}
             ORDER BY f.last_seen_at DESC LIMIT 1) AS error
     FROM partner_center_referrals t
     WHERE t.referral_id = ANY(:ids)
 UNION ALL
     SELECT u.referral_id, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, u.received_at, NULL, NULL,
-        u.error
+        u.received_at, u.received_at, u.error
     FROM {_UNTRACKED} WHERE u.referral_id = ANY(:ids)
 """  # noqa: S608 - constants of this module
 """Some referrals in full."""
@@ -96,12 +96,14 @@ class QueueFilter:
     :param text: words that stand in the company's name, the domain or the own reference, in any order; case and accents
         do not matter, nor does the dot of an i. One word alone may be an id, or eight letters or more of its beginning.
     :param referral_type: `none`: it could not be told.
+    :param since: only what came in or changed after this moment.
     """
 
     tab: Tab = "answer"
     text: str | None = None
     referral_type: str | None = None
     skip_reason: str | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,11 @@ def _select(connection: Connection, wanted: QueueFilter, now: datetime) -> _Sele
         )
         untracked.append("false")
         parameters["skip_reason"] = wanted.skip_reason
+    if wanted.since is not None:
+        tracked.append("t.synced_at > :since")
+        untracked.append("u.received_at > :since")
+        # PostgreSQL takes no zone beyond 15:59:59, and a caller's may be.
+        parameters["since"] = wanted.since.astimezone(UTC)
     words = (wanted.text or "").split()[:MOST_WORDS]
     found = []
     for number, word in enumerate(words):
@@ -260,7 +267,10 @@ def _select(connection: Connection, wanted: QueueFilter, now: datetime) -> _Sele
     return _Selection(
         " AND ".join(f"({each})" for each in tracked),
         " AND ".join(untracked) if wanted.tab in _UNTRACKED_TABS else None,
-        wanted.tab not in _LARGE_TABS or wanted.skip_reason is not None or any(len(word) >= _GRAM for word in words),
+        wanted.tab not in _LARGE_TABS
+        or wanted.skip_reason is not None
+        or wanted.since is not None
+        or any(len(word) >= _GRAM for word in words),
         parameters,
     )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query
+from pydantic import AwareDatetime
 
+from hunter_pipeline.domains.normalize import SkipReason
 from hunter_pipeline.readers.export import record_of
 from hunter_pipeline.readers.queue_columns import COLUMNS, TAB_HELP, Tab
 from hunter_pipeline.readers.referral_queue import (
@@ -40,7 +42,11 @@ def queue(
     tab: Annotated[Tab, Query(description="; ".join(f"`{tab}`: {text}" for tab, text in TAB_HELP.items()))] = "answer",
     q: Annotated[str | None, Query(max_length=200, description="Words of company, domain, id or own reference")] = None,
     referral_type: Annotated[ReferralTypeFilter | None, Query(description="`none`: it cannot be told")] = None,
-    skip_reason: Annotated[str | None, Query(max_length=100)] = None,
+    skip_reason: Annotated[SkipReason | None, Query(description="Why there is no company domain")] = None,
+    since: Annotated[
+        AwareDatetime | None,
+        Query(description="Only what came in or changed after this; ISO 8601 with its zone"),
+    ] = None,
     sort: Annotated[str, Query(description=f"One of {', '.join(QUEUE_SORTS)}")] = "expires",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     after: Annotated[str | None, Query(max_length=2000)] = None,
@@ -51,7 +57,7 @@ def queue(
     """Every referral by what is to be done with it, also those without a domain and those that failed."""
     if sort not in QUEUE_SORTS:
         raise HTTPException(400, f"There is no order {sort[:50]!r}; there are {', '.join(QUEUE_SORTS)}")
-    wanted = QueueFilter(tab, q, referral_type, skip_reason)
+    wanted = QueueFilter(tab, q, referral_type, skip_reason.value if skip_reason else None, since)
     now, rates = services.clock(), services.settings.exchange_rates
     if format != "json":
         return file_of(

@@ -44,6 +44,7 @@ class Sync(BaseModel):
     failed: int = Field(description="Of these, refused by a stage")
     failed_before: int = Field(description="Of the failed, known from before this sync")
     skipped: int = Field(description="Of these, without a usable domain; tracked all the same")
+    erased: int = Field(description="Beside these, returned but erased on request: not kept")
     errors: list[str] = Field(description="Why it failed, or the first of the referrals whose failure is new")
     status_url: str = Field(description="Where to ask again")
     run_url: str = Field(description="The run in the Dagster UI")

@@ -24,8 +24,8 @@ from hunter_pipeline.pipeline.versions import RUN_PREFIX
 from hunter_pipeline.readers import stories
 from hunter_pipeline.readers.known import Known
 from hunter_pipeline.readers.summary import Summary, summary
-from hunter_pipeline.scoring.rules import Rules, RulesError, load_rules
-from hunter_pipeline.services import make_sign_in
+from hunter_pipeline.scoring.rules import Rules, RulesError
+from hunter_pipeline.services import make_sign_in, read_rules
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.web.dagster_client import DagsterClient
 from hunter_pipeline.web.webhook import Verifier
@@ -94,7 +94,7 @@ class Services:
 
 @lru_cache(maxsize=4)
 def _rules(path: Path | None, changed: int) -> Rules:  # noqa: ARG001 - an edited file is read again
-    return load_rules(path)
+    return read_rules(path)
 
 
 def sign_in_end(settings: Settings, engine: Engine) -> datetime | None:

@@ -29,6 +29,7 @@ class SyncState:
     """How a sync stands.
 
     :param total: referrals that were fetched; it grows while it runs.
+    :param erased: beside these, referrals that were returned and are erased on request: not kept.
     :param failed_before: of the failed, those that were known before; a sync with no others is a success.
     :param errors: why it failed, or the first of the referrals whose failure is new.
     """
@@ -40,6 +41,7 @@ class SyncState:
     failed: int = 0
     failed_before: int = 0
     skipped: int = 0
+    erased: int = 0
     errors: tuple[str, ...] = ()
 
 
@@ -100,6 +102,7 @@ def sync_state(engine: Engine, dagster: DagsterClient, run_id: str) -> SyncState
             books["failed"],
             books["failed_before"],
             books["skipped"],
+            books["erased"],
             tuple(str(error) for error in books["errors"]),
         )
     if run is None:

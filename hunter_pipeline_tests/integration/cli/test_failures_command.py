@@ -32,7 +32,7 @@ def states(hunter: CommandLine) -> dict[str, set[bool]]:
     """The items with an open failure, and whether their failures are dismissed."""
     found: dict[str, set[bool]] = {}
     for failure in hunter("failures", "--json").json():
-        found.setdefault(failure["item_key"], set()).add(failure["dismissed_at"] is not None)
+        found.setdefault(failure["referral_id"], set()).add(failure["dismissed_at"] is not None)
     return found
 
 
