@@ -21,7 +21,8 @@ from hunter_pipeline.pipeline.failures import dismiss_failures, undo_dismissal
 from hunter_pipeline.store.database import open_database
 
 LIST = """
-SELECT item_key AS referral_id, stage, error, occurrences, first_seen_at, last_seen_at, dismissed_at, resolved_at, run_id, payload
+SELECT item_key AS referral_id, stage, error, occurrences, first_seen_at, last_seen_at, dismissed_at, resolved_at,
+    run_id, payload
 FROM referral_failures WHERE :everything OR resolved_at IS NULL
 ORDER BY resolved_at IS NOT NULL, dismissed_at IS NOT NULL, last_seen_at DESC, item_key, stage
 """

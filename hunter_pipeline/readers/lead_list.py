@@ -90,6 +90,10 @@ _FIELDS = ", ".join(
 )
 _NAMES = tuple(column.name for column in COLUMNS)
 
+_FACTS_OF_ONE = (
+    f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in _ADDED_UP.items())} FROM partner_center_referrals t"  # noqa: S608
+    " WHERE t.domain = c.domain"
+)
 _BASE = "FROM companies c LEFT JOIN lead_scores s ON s.domain = c.domain"
 _IS_LEAD = "EXISTS (SELECT FROM raw_leads l WHERE l.domain = c.domain)"
 
@@ -164,20 +168,29 @@ def list_leads(
 def iter_leads(
     connection: Connection, lead_filter: LeadFilter | None = None, sort: str = "rank", rates: Rates | None = None
 ) -> Iterator[Lead]:
-    """Every lead in order, streamed by a server-side cursor as one snapshot; memory stays flat.
+    """Every lead in order, streamed; memory stays flat. One snapshot when the connection's transaction gives one.
 
-    The connection is busy until the iterator ends.
+    The domains come from a server-side cursor in the order of an index, and the leads a thousand at a time, so that the
+    first of them is there at once. The connection is busy until the iterator ends.
     """
     keys = _keys(sort, rates)
-    where, parameters = _conditions(lead_filter or LeadFilter())
-    order = ", ".join(f"{key.expression} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in keys)
-    statement = text(
-        f"SELECT {_FIELDS} {_BASE} JOIN ({_facts_of_all(rates, *_ADDED_UP, *_facts_of(keys))}) r ON r.domain = c.domain"
-        f" WHERE {where} ORDER BY {order}, c.domain"
-    )
-    options = {"yield_per": _STREAM_ROWS}
-    for row in connection.execute(statement, parameters, execution_options=options):
-        yield _lead(row)
+    for without in (False, True):
+        source, ordered, parameters = _cut(lead_filter or LeadFilter(), keys, without, None, False, rates)
+        statement = text(f"SELECT c.domain {source} ORDER BY {_order(ordered, backwards=False)}")
+        options = {"yield_per": _STREAM_ROWS}
+        streamed = connection.execute(statement, parameters, execution_options=options).scalars()
+        for domains in streamed.partitions(_STREAM_ROWS):
+            found = {
+                row.domain: _lead(row)
+                for row in connection.execute(
+                    text(
+                        f"SELECT {_FIELDS} {_BASE} CROSS JOIN LATERAL ({_FACTS_OF_ONE}) r"
+                        " WHERE c.domain = ANY(:domains)"
+                    ),
+                    {"domains": list(domains)},
+                )
+            }
+            yield from (found[domain] for domain in domains if domain in found)
 
 
 def count_leads(connection: Connection, lead_filter: LeadFilter | None = None) -> int:
@@ -287,6 +300,31 @@ def _page(
     limit: int,
     rates: Rates | None,
 ) -> Sequence[Row[Any]]:
+    source, ordered, parameters = _cut(lead_filter, keys, without, values, backwards, rates)
+    order = _order(ordered, backwards)
+    outer = ", ".join(f"page.k{number} {_way(key, backwards)}" for number, key in enumerate(ordered))
+    wanted = ", ".join(f"{key.expression} AS k{number}" for number, key in enumerate(ordered))
+    # The facts of a page's leads are added up after the page is cut, not for the whole list.
+    return connection.execute(
+        text(
+            f"SELECT {_FIELDS}, page.* FROM"  # noqa: S608 - constants of this module
+            f" (SELECT {wanted} {source} ORDER BY {order} LIMIT :limit) page"
+            f" JOIN companies c ON c.domain = page.k{len(ordered) - 1} LEFT JOIN lead_scores s ON s.domain = c.domain"
+            f" CROSS JOIN LATERAL ({_FACTS_OF_ONE}) r ORDER BY {outer}"
+        ),
+        {**parameters, "limit": limit},
+    ).all()
+
+
+def _cut(
+    lead_filter: LeadFilter,
+    keys: Sequence[Key],
+    without: bool,
+    values: Sequence[object] | None,
+    backwards: bool,
+    rates: Rates | None,
+) -> tuple[str, tuple[Key, ...], dict[str, Any]]:
+    """The leads that have the first key, or those that lack it: FROM and WHERE, the keys of their order, parameters."""
     where, parameters = _conditions(lead_filter)
     own = () if without else tuple(keys)
     ordered = (*own, Key("c.domain", False, "text", str))
@@ -294,23 +332,17 @@ def _page(
     if values is not None:
         where += " AND " + beyond(ordered, backwards)
         parameters |= {f"k{number}": value for number, value in enumerate(values)}
-    directions = ["DESC" if key.descending is not backwards else "ASC" for key in ordered]
-    order = ", ".join(f"{key.expression} {way}" for key, way in zip(ordered, directions, strict=True))
-    outer = ", ".join(f"page.k{number} {way}" for number, way in enumerate(directions))
-    wanted = ", ".join(f"{key.expression} AS k{number}" for number, key in enumerate(ordered))
     needed = _facts_of(keys)
     facts = f"LEFT JOIN ({_facts_of_all(rates, *needed)}) r ON r.domain = c.domain" if needed else ""
-    # The facts of a page's leads are added up after the page is cut, not for the whole list.
-    return connection.execute(
-        text(
-            f"SELECT {_FIELDS}, page.* FROM"  # noqa: S608 - constants of this module
-            f" (SELECT {wanted} {_BASE} {facts} WHERE {where} ORDER BY {order} LIMIT :limit) page"
-            f" JOIN companies c ON c.domain = page.k{len(ordered) - 1} LEFT JOIN lead_scores s ON s.domain = c.domain"
-            f" CROSS JOIN LATERAL (SELECT {_columns(_ADDED_UP, _ADDED_UP)} FROM partner_center_referrals t"
-            f" WHERE t.domain = c.domain) r ORDER BY {outer}"
-        ),
-        {**parameters, "limit": limit},
-    ).all()
+    return f"{_BASE} {facts} WHERE {where}", ordered, parameters
+
+
+def _way(key: Key, backwards: bool) -> str:
+    return "DESC" if key.descending is not backwards else "ASC"
+
+
+def _order(keys: Sequence[Key], backwards: bool) -> str:
+    return ", ".join(f"{key.expression} {_way(key, backwards)}" for key in keys)
 
 
 def _facts_of(keys: Sequence[Key]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def file_of(
     """
 
     def pieces() -> Iterator[bytes]:
-        with engine.connect() as connection:
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
             rows = read(connection)
             if form == "csv":
                 yield from (text.encode() for text in write_csv(rows, columns))

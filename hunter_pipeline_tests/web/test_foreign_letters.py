@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -27,7 +28,7 @@ class Bare(HTMLParser):
         self.bare: list[tuple[str, str]] = []
         self.isolated = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
         if tag not in {"meta", "link", "input", "img", "br", "rect"}:
             self.path.append(tag)
 
@@ -84,8 +85,9 @@ def turned(synced: Engine) -> tuple[Engine, str, str]:
             "UPDATE normalized_domains SET attempts = jsonb_build_array(jsonb_build_object('path', 'website',"
             " 'raw', CAST(:letters AS text), 'domain', CAST(:letters AS text), 'reason', NULL))"
             " WHERE referral_id = :id",
-            "UPDATE domain_signals SET signals = signals || jsonb_build_object('mx_hosts', ARRAY[CAST(:letters AS text)],"
-            " 'spf_record', CAST(:letters AS text), 'gateway', CAST(:letters AS text)) WHERE domain = :domain",
+            "UPDATE domain_signals SET signals = signals || jsonb_build_object("
+            " 'mx_hosts', ARRAY[CAST(:letters AS text)], 'spf_record',"
+            "CAST(:letters AS text), 'gateway', CAST(:letters AS text)) WHERE domain = :domain",
             "UPDATE lead_scores SET reason = :letters WHERE domain = :domain",
             "INSERT INTO referral_failures (item_key, stage, error, code_version, run_id, first_seen_at, last_seen_at)"
             " VALUES (:id, 'raw_leads', :letters, '1', 'r', now(), now())",
@@ -140,15 +142,22 @@ def test_the_queue_marks_what_came_in_since_the_last_visit_and_can_be_asked_for_
         )
         connection.execute(text("UPDATE referral_failures SET resolved_at = now()"))
     clock = max(NOW, last)
-    app = make_test_app(engine=synced)
-    app.state.services.__dict__["clock"] = lambda: clock
+
+    def at_that_time() -> FastAPI:
+        app = make_test_app(engine=synced)
+        app.state.services = replace(app.state.services, clock=lambda: clock)
+        return app
+
     before = int(last.timestamp()) - 3600
-    with TestClient(app, base_url="http://127.0.0.1", cookies={"hunter_visit": f"{before}.{before}"}) as client:
+    with TestClient(
+        at_that_time(), base_url="http://127.0.0.1", cookies={"hunter_visit": f"{before}.{before}"}
+    ) as client:
+        client.cookies.set("hunter_visit", f"{before}.{before}")
         page = client.get("/referrals", params={"tab": "all", "changed": "1"})
     assert page.text.count('<span class="news">new</span>') == 1
     assert page.text.count('<span class="news">changed</span>') == 1
     assert "2 referrals, since" in page.text
-    with TestClient(make_test_app(engine=synced), base_url="http://127.0.0.1") as client:
+    with TestClient(at_that_time(), base_url="http://127.0.0.1") as client:
         first = client.get("/referrals", params={"tab": "all"})
         since = client.get("/api/referrals/queue", params={"tab": "all", "since": f"{last:%Y-%m-%dT00:00:00}Z"})
     assert '<span class="news">' not in first.text
