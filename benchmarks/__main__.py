@@ -36,10 +36,11 @@ NAMES = {
     "stories": (11,),
     "fetch": (),
     "lists": (),
+    "spread": (),
 }
 """Every benchmark, with the rows of the table in `docs/performance.md` that it measures."""
 
-BY_NAME = ("lists",)
+BY_NAME = ("lists", "spread")
 """Those that run only when they are asked for: they would take all the others beyond fifteen minutes."""
 
 PICTURE = "images/performance.svg"

@@ -138,7 +138,8 @@ def worker(wait: Wait = WAIT_SECONDS) -> None:
 
     prepare_dagster(settings)
     os.environ.update({**QUIET, **os.environ})
-    options = ["--concurrency", "1", "--queues", "dagster", "--loglevel", settings.log_level]
+    name = f"hunter-{os.getpid()}@%h"  # two on one machine are two
+    options = ["--hostname", name, "--concurrency", "1", "--queues", "dagster", "--loglevel", settings.log_level]
     application.worker_main(["worker", *options])
 
 

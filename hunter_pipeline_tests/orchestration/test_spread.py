@@ -1,20 +1,29 @@
 """A scan that is spread over shards by Dagster: the same rows as without, and asked for when it is needed."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 import pytest
+from dagster._core.execution.retries import RetryMode
+from dagster._core.executor.step_delegating import (
+    CheckStepHealthResult,
+    StepDelegatingExecutor,
+    StepHandler,
+    StepHandlerContext,
+)
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import Engine, text
 
 from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.orchestration.executors import EXTRAS
 from hunter_pipeline.orchestration.resources import make_resources
-from hunter_pipeline.orchestration.spread import domain_scan_sensor, request_scan
+from hunter_pipeline.orchestration.spread import domain_scan_sensor, request_scan, spread_scan
 from hunter_pipeline.pipeline.claims import offer
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.signals import scan_domains
@@ -75,12 +84,52 @@ def test_shards_in_processes_of_their_own_write_what_one_process_writes(
     assert shown is not None
     assert shown.asset_materialization is not None
     assert shown.asset_materialization.metadata["scanned"].value == NUMBER
-    # Nothing is handed on by files, which another machine would not see, and where each shard is a Kubernetes job
-    # Dagster learns from the kept events which shards there are.
+    # Nothing is handed on by files, which another machine would not see.
     files = [path for path in Path(instance.root_directory, "storage").rglob("*") if path.is_file()]
     assert {path.parent.name for path in files} <= {"compute_logs"}
-    outputs = instance.all_logs(result.run_id, of_type=dg.DagsterEventType.STEP_OUTPUT)
-    assert len(outputs) == 7
+
+
+class ProcessesForPods(StepHandler):
+    """Starts the command of a step as a process, where `dagster-k8s` gives the same command to a pod."""
+
+    started: ClassVar[list[subprocess.Popen[bytes]]] = []
+    name = "processes"
+
+    def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
+        arguments = step_handler_context.execute_step_args
+        variables = {each["name"]: each["value"] for each in arguments.get_command_env()}
+        command = [sys.executable, "-W", "ignore", "-m", *arguments.get_command_args(skip_serialized_namedtuple=True)]
+        self.started.append(subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.DEVNULL))
+        yield from ()
+
+    def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:  # noqa: ARG002
+        return CheckStepHealthResult.healthy()
+
+    def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:  # noqa: ARG002
+        yield from ()
+
+
+@dg.executor(requirements=dg.multiple_process_executor_requirements())
+def processes_for_pods(_: dg.InitExecutorContext) -> StepDelegatingExecutor:
+    return StepDelegatingExecutor(ProcessesForPods(), RetryMode.DISABLED, sleep_seconds=0.2)
+
+
+def scan_job_of_pods() -> dg.JobDefinition:
+    job = spread_scan.to_job(name=SCAN_JOB, executor_def=processes_for_pods)
+    return dg.Definitions(jobs=[job], resources=make_resources()).resolve_job_def(SCAN_JOB)
+
+
+def test_where_dagster_learns_of_steps_from_its_storage_alone_as_on_kubernetes_no_shard_is_lost(
+    instance: dg.DagsterInstance, spread: CountedZone, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HUNTER_SCAN_SHARD", str(NUMBER // 2))
+    make_companies(engine, NUMBER)
+    with dg.execute_job(dg.reconstructable(scan_job_of_pods), instance) as result:
+        assert result.success
+    assert [process.wait() for process in ProcessesForPods.started] == [0] * len(("plan", "shard", "shard", "collect"))
+    found = content(engine)
+    assert len(found["domain_signals"]) == NUMBER
+    assert found["scan_claims"] == []
 
 
 def test_the_job_run_without_a_worker_of_its_own_does_the_same(

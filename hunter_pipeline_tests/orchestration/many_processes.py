@@ -1,0 +1,94 @@
+"""The product as processes of their own, as on several machines: broker, workers, code servers, daemon.
+
+Belongs here: starting them, and ending all that they started. Does not belong here: what is expected of them.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from hunter_pipeline.settings import load_settings
+from hunter_pipeline_tests.orchestration.dagster_ui import HUNTER, PATIENT, RUN_SECONDS, wait_for
+from hunter_pipeline_tests.web.serving import free_port
+
+PASSWORD = "rredis"
+MODULE = ("-m", "hunter_pipeline.definitions")
+
+
+def broker_url() -> str:
+    """An address at which `redis` can serve."""
+    return f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0"
+
+
+@contextlib.contextmanager
+def process(name: str, folder: Path, *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a group of its own until the block ends; its output is in a file of its name."""
+    with (folder / f"{name}.log").open("wb") as output:
+        started = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield started
+    finally:
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(started.pid, how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                started.wait(20)
+
+
+def said(folder: Path, name: str, words: str, running: subprocess.Popen[bytes]) -> None:
+    """Wait for words of a process."""
+
+    def found() -> bool:
+        text_ = (folder / f"{name}.log").read_text("utf-8", "replace")
+        assert running.poll() is None, text_[-3000:]
+        return words in text_
+
+    wait_for(found, RUN_SECONDS)
+
+
+@contextlib.contextmanager
+def redis(folder: Path) -> Iterator[None]:
+    """The broker at HUNTER_CELERY_URL."""
+    port = load_settings().celery_url.get_secret_value().rpartition(":")[2].partition("/")[0]  # type: ignore[union-attr]
+    options = ("--port", port, "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "", "--dir", str(folder))
+    with process("redis", folder, "redis-server", *options) as running:
+        said(folder, "redis", "Ready to accept connections", running)
+        yield
+
+
+@contextlib.contextmanager
+def worker(name: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with process(name, folder, *HUNTER, "worker", HUNTER_HOME=str(folder / name), DAGSTER_HOME="") as running:
+        yield running
+
+
+@contextlib.contextmanager
+def daemon_and_code(folder: Path, *locations: str) -> Iterator[dict[str, str]]:
+    """A code server for each location, and a daemon that loads its definitions from them; gives their environment."""
+    home = folder / "dagster-home"
+    home.mkdir(parents=True)
+    shutil.copy(Path(__file__).parents[2] / "dagster.yaml", home)
+    ports = {location: free_port() for location in locations}
+    (home / "workspace.yaml").write_text(
+        "load_from:\n"
+        + "".join(
+            f"  - grpc_server: {{host: 127.0.0.1, port: {port}, location_name: {location}}}\n"
+            for location, port in ports.items()
+        )
+    )
+    where = {"HUNTER_HOME": str(folder / "home"), "DAGSTER_HOME": str(home), **PATIENT, "PYTHONWARNINGS": "ignore"}
+    with contextlib.ExitStack() as stack:
+        for location, port in ports.items():
+            code = ("-m", "dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(port), *MODULE)
+            serving = stack.enter_context(process(location, folder, sys.executable, *code, **where))
+            said(folder, location, "Started Dagster code server", serving)
+        running = stack.enter_context(process("daemon", folder, *HUNTER, "daemon", **where))
+        said(folder, "daemon", "Instance is configured with the following daemons", running)
+        yield where
