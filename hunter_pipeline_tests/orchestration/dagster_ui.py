@@ -96,10 +96,11 @@ query M($key: AssetKeyInput!, $partitions: [String!], $limit: Int!) { assetOrErr
 
 @dataclass(frozen=True)
 class DagsterUi:
-    """A running web server, and the HUNTER_HOME of the product that it shows."""
+    """A running web server, the HUNTER_HOME of the product that it shows, and the address of its lead list."""
 
     url: str
     home: Path = Path()
+    list_url: str = ""
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The data that a GraphQL request answers."""
@@ -247,5 +248,5 @@ def running_product() -> Iterator[DagsterUi]:
     with TemporaryDirectory(prefix="hunter-ui-", ignore_cleanup_errors=True) as folder:
         environment = {"HUNTER_HOME": f"{folder}/home", "HUNTER_PARTNER_CENTER_SYNC_INTERVAL": "86400"}
         with started(command, port, Path(folder), environment) as server:
-            yield replace(server, home=Path(folder) / "home")
+            yield replace(server, home=Path(folder) / "home", list_url=f"http://127.0.0.1:{web_port}")
         assert not embedded_status(Path(folder) / "home").running, "the last user to leave stops the database"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 
 from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.quality.claims import CLAIMS
@@ -16,7 +17,18 @@ from hunter_pipeline.quality.gates import GATES
 from hunter_pipeline.runs.sync_request import SYNC_JOB, queued_sync_tags
 from hunter_pipeline.sandbox.samples import as_of
 from hunter_pipeline.sandbox.sandbox import FIRST_START
+from hunter_pipeline.store.embedded.users import release_embedded
+from hunter_pipeline.store.engine import database_urls
 from hunter_pipeline_tests.orchestration.dagster_ui import DRY_RUN, REPOSITORY, RUN_SECONDS, DagsterUi, wait_for
+from hunter_pipeline_tests.personal_data import (
+    MAY_HOLD_PERSONS,
+    forms,
+    in_bytes,
+    in_files,
+    in_process_arguments,
+    in_tables,
+    persons,
+)
 
 pytestmark = [pytest.mark.xdist_group("dagster-ui"), pytest.mark.timeout(1200)]
 
@@ -156,3 +168,20 @@ def test_one_referral_shows_its_story_as_a_partition(product: DagsterUi, pressed
     assert "social_or_site_builder" in wait_for(told, RUN_SECONDS)
     again = product.launch("__ASSET_JOB", {"dagster/partition": WITHOUT_DOMAIN}, ["referral_lineage"])
     assert product.ended(again)["status"] == "SUCCESS", "one partition is rebuilt by hand"
+
+
+def test_the_session_leaves_no_person_but_in_the_columns_that_are_meant_for_them(product: DagsterUi, pressed: Pressed):
+    looked_for = forms(persons())
+    assert len(looked_for) > 80
+    assert in_files(product.home.parent, looked_for) == {}, "home and output"
+    metrics = requests.get(f"{product.list_url}/metrics", timeout=60).content
+    assert b"hunter_syncs" in metrics
+    assert in_bytes(metrics, looked_for) == set()
+    assert in_process_arguments(looked_for) == {}
+    urls = database_urls(None, None, product.home)
+    try:
+        assert "raw_leads.email" in in_tables(urls.hunter, looked_for, {}), "looks"
+        assert in_tables(urls.hunter, looked_for, MAY_HOLD_PERSONS) == {}
+        assert in_tables(urls.dagster, looked_for, {}) == {}
+    finally:
+        release_embedded(product.home)
