@@ -64,6 +64,8 @@ def scan_or_leave(context: StageContext, scan: Scan, spread: Spread, *, rescan_l
         counts["still_old"] = count_grown_old(context, before)
     with context.engine.connect() as connection:
         counts["left"] = claims.waiting(connection)
+    if counts["left"]:
+        context.progress(f"{counts['left']} domains wait for domain_scan_job, which looks them up in shards")
     totals = report_totals(context)
     return StageReport({**counts, **totals.counts}, {**groups, **totals.groups})
 

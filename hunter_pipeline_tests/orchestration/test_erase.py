@@ -293,6 +293,7 @@ def test_nothing_of_a_person_is_left_in_any_column_of_either_database(world: Pip
         for columns, values in (
             ("domain_registrations (domain, status, run_id, looked_up_at)", "'a.de', 'found', 'r', now()"),
             ("domain_tenants (domain, status, run_id, looked_up_at)", "'a.de', 'found', 'r', now()"),
+            ("scan_claims (domain, again, owner, run_id, claimed_until)", "'a.de', false, 'o', 'r', now()"),
             (
                 "domain_signal_history (domain, field, old, new, run_id, changed_at)",
                 "'a.de', 'mx', 'a', 'b', 'r', now()",

@@ -127,12 +127,13 @@ def test_a_server_waits_for_its_database_and_says_which(start: Start, tmp_path: 
     assert server.wait() == 0
 
 
-@pytest.mark.parametrize("command", ["daemon", "ui", "web"])
+@pytest.mark.parametrize("command", ["daemon", "ui", "web", "worker"])
 def test_a_server_refuses_tables_that_are_behind(start: Start, command: str, empty_database_url: str):
     server = start(
         command,
-        *([] if command == "daemon" else ["--port", free_port()]),
+        *(["--port", free_port()] if command in {"ui", "web"} else []),
         HUNTER_DATABASE_URL=empty_database_url,
+        HUNTER_CELERY_URL="redis://127.0.0.1:1",
     )
     said, _ = server.communicate()
     assert server.returncode == 1

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -264,7 +265,9 @@ def test_without_a_free_share_a_shard_waits_or_leaves_its_domains(world: DomainW
 def test_up_to_one_shard_is_looked_up_by_the_run_itself_and_more_is_left(world: DomainWorld):
     expected = in_one_process(world)
     filled(world)
-    left = scan_or_leave(world.context(), world.scan, SPREAD, rescan_limit=0)
+    told: list[str] = []
+    left = scan_or_leave(replace(world.context(), progress=told.append), world.scan, SPREAD, rescan_limit=0)
+    assert told == ["11 domains wait for domain_scan_job, which looks them up in shards"]
     assert (left.counts["scanned"], left.counts["left"], world.asked) == (0, 11, [])
     whole = scan_or_leave(world.context(), world.scan, Spread(11, 3, 300, MONTH), rescan_limit=0)
     assert (whole.counts["scanned"], whole.counts["left"], whole.counts["total"]) == (11, 0, 11)
