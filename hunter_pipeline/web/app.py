@@ -30,6 +30,7 @@ from hunter_pipeline.runs.sync_request import SyncUnderWay
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.web import acts, api, health, ingest, pages, queue_api, queue_page
 from hunter_pipeline.web.dagster_client import DagsterClient, DagsterRefused, DagsterUnavailable
+from hunter_pipeline.web.reference import add_examples
 from hunter_pipeline.web.render import render
 from hunter_pipeline.web.security import Guard, Sessions, check_exposure
 from hunter_pipeline.web.services import Services, services_of, sign_in_end
@@ -88,6 +89,7 @@ def create_app(
     app.include_router(queue_page.router)
     app.include_router(pages.router)
     app.mount("/static", _Static(directory=Path(__file__).parent / "static"), name="static")
+    add_examples(app, (settings.web_public_url or "http://127.0.0.1:8000").rstrip("/"))
     _answer_errors(app)
     app.add_middleware(Guard, settings=settings, sessions=sessions, gate=gate)
     app.add_middleware(health.MeasuredRequests, metrics=app.state.metrics)

@@ -22,6 +22,15 @@ from hunter_pipeline.web.webhook import BadEvent, Event, read_event
 
 log = logging.getLogger(__name__)
 
+EXAMPLE = {
+    "EventName": "referral-updated",
+    "ResourceUri": "https://api.partner.microsoft.com/v1.0/engagements/referrals/2500ec5a-7a2c-4f21-9c1d-5a4b0f7d8e10",
+    "ResourceName": "referral",
+    "AuditUri": None,
+    "ResourceChangeUtcDate": "2026-11-24T09:00:00Z",
+}
+"""An event as Partner Center's documents show it."""
+
 router = APIRouter()
 
 
@@ -32,7 +41,10 @@ router = APIRouter()
     summary="Take an event of Partner Center",
     responses=problems(400, 404, 413, 502),
     openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object", "examples": [EXAMPLE]}}},
+        },
     },
 )
 async def take_event(services: Use, request: Request) -> schemas.EventAnswer:

@@ -27,7 +27,7 @@ class Problem(BaseModel):
 class SyncRequest(BaseModel):
     """How to sync."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"force": False}]})
 
     force: bool = Field(
         default=False, strict=True, description="Fetch everything, however old, and process all of it again"

@@ -22,6 +22,9 @@ from hunter_pipeline_tests.orchestration.dagster_ui import HUNTER, started, wait
 from hunter_pipeline_tests.web.serving import chromium, free_port
 
 BEST = "SELECT external_id FROM raw_leads JOIN lead_scores USING (domain) ORDER BY category, score DESC, 1 LIMIT 1"
+WIDTHS = (80, 100, 140, 200)
+"""Columns of the terminals."""
+
 SETTLE = 5000
 """Milliseconds for the UI's own animations and requests."""
 
@@ -43,20 +46,24 @@ def main(folder: Path) -> None:
             days = server.partitions("partner_center_referrals_raw")
             told = server.materializations("partner_center_referrals_raw", days, limit=1000)
             page = browser.new_page(viewport={"width": 1300, "height": 720})
-            _terminal(page, folder / "terminal.png")
+            for width in WIDTHS:
+                _terminal(page, width, folder / f"terminal-{width}.png")
             _graph(page, server.url, folder / "graph.png")
             _checks(page, server.url, folder / "checks.png")
             _day(page, server.url, max(told, key=_kept)["partition"], folder / "day.png")
+            page.set_viewport_size({"width": 1150, "height": 640})
             _story(page, server.url, referral, folder / "lineage-partition.png")
         engine.dispose()
 
 
-def _terminal(page: Page, target: Path) -> None:
+def _terminal(page: Page, width: int, target: Path) -> None:
     with Path(os.devnull).open("w") as nowhere:
-        recorder = Console(record=True, width=180, file=nowhere, force_terminal=True)
+        recorder = Console(record=True, width=width, file=nowhere, force_terminal=True)
         show.out = lambda: recorder
         show.print_leads(open_database(load_settings()), limit=16)
-    page.set_content(recorder.export_svg(title="hunter leads"))
+    page.set_content(recorder.export_svg(title=f"hunter leads, {width} columns"))
+    # As wide as a page of documentation, whatever the number of columns.
+    page.add_style_tag(content=f"svg {{ width: {min(7 * width, 1250)}px }}")
     page.locator("svg").screenshot(path=target)
 
 

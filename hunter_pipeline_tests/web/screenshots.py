@@ -1,7 +1,7 @@
 """Pictures of the pages for the documentation: `python -m hunter_pipeline_tests.web.screenshots docs/images`.
 
-Fills a fresh database from the sandbox, serves it and takes list, lead and referral pages, light and dark, and the
-list on a phone. Nothing of the developer's own data is touched.
+Fills a fresh database from the sandbox, serves it and takes list, queue, lead and referral pages, light and dark, and
+the two lists on a phone. Nothing of the developer's own data is touched.
 """
 
 import os
@@ -22,7 +22,7 @@ from hunter_pipeline_tests.pipeline_runs import NOW, Pipeline
 from hunter_pipeline_tests.web.serving import chromium, serving
 
 BEST = "SELECT domain FROM lead_scores WHERE referral_type = 'co-sell' ORDER BY category, score DESC, domain LIMIT 1"
-SIZES = {"wide": {"width": 1360, "height": 900}, "phone": {"width": 390, "height": 844}}
+SIZES = {"wide": {"width": 1180, "height": 740}, "phone": {"width": 390, "height": 844}}
 
 
 def main(folder: Path) -> None:
@@ -57,13 +57,14 @@ def _take(folder: Path, home: Path, server: str) -> None:
         ).scalar_one()
     settings = Settings(_env_file=None, partner_center_enabled=True)
     moment = pipeline.now + timedelta(minutes=4)
-    pages = {"leads": "/", "lead": f"/leads/{domain}", "referral": f"/referrals/{referral}"}
+    lists = {"leads": "/", "queue": "/referrals?tab=open"}
+    pages = {**lists, "lead": f"/leads/{domain}", "referral": f"/referrals/{referral}"}
     with serving(create_app(settings, engine, clock=lambda: moment)) as address, chromium() as browser:
         for scheme in ("light", "dark"):
             for size, viewport in SIZES.items():
                 page = browser.new_page(viewport=viewport, color_scheme=scheme)
                 for name, path in pages.items():
-                    if size == "phone" and (name != "leads" or scheme == "dark"):
+                    if size == "phone" and (name not in lists or scheme == "dark"):
                         continue
                     page.goto(address + path)
                     suffix = scheme if size == "wide" else size
