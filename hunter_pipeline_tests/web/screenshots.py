@@ -22,7 +22,7 @@ from hunter_pipeline_tests.pipeline_runs import NOW, Pipeline
 from hunter_pipeline_tests.web.serving import chromium, serving
 
 BEST = "SELECT domain FROM lead_scores WHERE referral_type = 'co-sell' ORDER BY category, score DESC, domain LIMIT 1"
-SIZES = {"wide": {"width": 1180, "height": 740}, "phone": {"width": 390, "height": 844}}
+SIZES = {"wide": {"width": 1180, "height": 690}, "phone": {"width": 390, "height": 844}}
 
 
 def main(folder: Path) -> None:
