@@ -57,7 +57,7 @@ def _take(folder: Path, home: Path, server: str) -> None:
         ).scalar_one()
     settings = Settings(_env_file=None, partner_center_enabled=True)
     moment = pipeline.now + timedelta(minutes=4)
-    lists = {"leads": "/", "queue": "/referrals?tab=open"}
+    lists = {"leads": "/", "queue": "/referrals"}
     pages = {**lists, "lead": f"/leads/{domain}", "referral": f"/referrals/{referral}"}
     with serving(create_app(settings, engine, clock=lambda: moment)) as address, chromium() as browser:
         for scheme in ("light", "dark"):
