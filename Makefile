@@ -8,8 +8,8 @@ BEGUN := $(VENV).begun
 MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); \
   venv.create("$(VENV)", clear=True, symlinks=True, with_pip=True)
 TESTS ?= hunter_pipeline_tests
-# A dozen processes at once: by itself, with `make test-celery`.
-TWO_OF_EACH := hunter_pipeline_tests/orchestration/test_two_of_each.py
+# A dozen processes at once: by themselves, with `make test-celery`.
+MANY := hunter_pipeline_tests/orchestration/test_celery.py hunter_pipeline_tests/orchestration/test_two_of_each.py
 SOAK_SYNCS ?= 300
 SOAK_PAYLOADS ?= 10000
 SOAK_SEED ?= $(shell date +%s)
@@ -26,14 +26,14 @@ demo: $(INSTALLED) ## See the product in a minute: sample referrals become ranke
 dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
 	@$(BIN)/hunter dev --sandbox
 
-test: $(INSTALLED) browser ## Run every test but that of two of each; with SEED=N in the random order that N gives
-	$(BIN)/pytest -n 2 --dist loadgroup -q --ignore $(TWO_OF_EACH) $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly) $(TESTS)
+test: $(INSTALLED) browser ## Run every test but those of many processes; with SEED=N in the random order that N gives
+	$(BIN)/pytest -n 2 --dist loadgroup -q $(MANY:%=--ignore %) $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly) $(TESTS)
 
 test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)
 	@PYTEST=$(BIN)/pytest .ci/days
 
 test-celery: $(INSTALLED) ## Run the product as many processes: a scan whose worker is killed, two of each (needs redis-server)
-	$(BIN)/pytest -q hunter_pipeline_tests/orchestration/test_celery.py $(TWO_OF_EACH)
+	$(BIN)/pytest -q $(MANY)
 
 soak: $(INSTALLED) ## Sync hundreds of times with faults at random, and thousands of wrong referrals; SOAK_SEED=N repeats a run
 	SOAK_SYNCS=$(SOAK_SYNCS) SOAK_PAYLOADS=$(SOAK_PAYLOADS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest -q -s --timeout 7200 \
