@@ -10,7 +10,7 @@ import contextlib
 import os
 import ssl
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,8 @@ class Ports(NamedTuple):
 ANY_PORTS: Final = Ports()
 FIRST_START: Final = "first_start.txt"
 """File in a sandbox's folder: the moment from which the samples' dates are counted."""
+AUTHORITY: Final = "authority.pem"
+"""File in a sandbox's folder: key and certificate of its authority."""
 
 
 class Sandbox:
@@ -43,15 +45,15 @@ class Sandbox:
 
     `access_token_seconds`, `strict_rotation` and `client_secret` are described at `Identity`.
 
-    :param directory: where the certificate authority's `ca.pem` is written, anew at each start, and the moment of the
-        first start is kept; None: a temporary one.
+    :param directory: where the certificate authority is kept, its certificate as `ca.pem`, and the moment of the first
+        start; None: a temporary one.
     :param first_start: the moment (aware UTC) from which the samples' dates are counted; None: the one that the
         directory keeps, else now.
     :param referrals: payloads of any shape; None: the samples.
     :param zone: names and their records as `ZoneServer` takes them; None: the samples' zone.
     :param approve: whether a device code is approved by itself.
     :param page_size: referrals on a page.
-    :raises OSError: a port that was asked for is taken, or the directory keeps no date as first start.
+    :raises OSError: a port that was asked for is taken, or what the directory keeps cannot be read.
     """
 
     def __init__(
@@ -109,8 +111,9 @@ class Sandbox:
         folder = self._directory or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-")))
         folder.mkdir(parents=True, exist_ok=True)
         self.ca_file = folder / "ca.pem"
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(self.ca_file))
+        authority = _authority(folder)
+        if not self.ca_file.exists() or self.ca_file.read_bytes() != authority.cert_pem.bytes():
+            authority.cert_pem.write_to_path(str(self.ca_file))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         server = HttpsServer(self._answer, context, port=self._ports.https)
@@ -159,15 +162,36 @@ def _first_start(directory: Path | None) -> datetime:
         return now
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / FIRST_START
-    if not file.exists():
-        # Linked when it is whole, so that of two sandboxes that start at once both read the date of one.
-        with tempfile.NamedTemporaryFile("w", dir=directory, prefix=FIRST_START) as whole:
-            whole.write(now.isoformat())
-            whole.flush()
-            with contextlib.suppress(FileExistsError):
-                os.link(whole.name, file)
-    kept = file.read_text("utf-8").strip()
+    kept = _made_once(file, now.isoformat().encode).decode().strip()
     try:
         return datetime.fromisoformat(kept).astimezone(UTC)
     except ValueError:
         raise OSError(f"{file} should hold the date of the first start; remove the file to begin anew") from None
+
+
+def _authority(directory: Path) -> trustme.CA:
+    """The directory's certificate authority: one for all that start there, or a second sandbox would take the trust of
+    the first one's clients away."""
+
+    def make() -> bytes:
+        made = trustme.CA()
+        return made.private_key_pem.bytes() + made.cert_pem.bytes()
+
+    file = directory / AUTHORITY
+    kept = _made_once(file, make)
+    try:
+        return trustme.CA.from_pem(kept, kept)
+    except ValueError:
+        raise OSError(f"{file} should hold a key and its certificate; remove the file to begin anew") from None
+
+
+def _made_once(file: Path, make: Callable[[], bytes]) -> bytes:
+    """The content of a file that is made where it is missing, readable by its owner alone."""
+    if not file.exists():
+        # Linked when it is whole, so that of two sandboxes that start at once both read what one has written.
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.name) as whole:
+            whole.write(make())
+            whole.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(whole.name, file)
+    return file.read_bytes()

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from hunter_pipeline.sandbox.identity import TENANT_ID
-from hunter_pipeline.sandbox.sandbox import Ports, Sandbox
+from hunter_pipeline.sandbox.sandbox import AUTHORITY, Ports, Sandbox
 from hunter_pipeline.settings import load_settings
 
 
@@ -73,6 +73,21 @@ def test_the_authority_is_written_where_it_is_wanted_and_a_temporary_one_is_remo
     with Sandbox() as passing:
         assert passing.ca_file.is_file()
     assert not passing.ca_file.exists()
+
+
+def test_a_second_sandbox_in_the_folder_leaves_the_first_one_trusted(tmp_path: Path) -> None:
+    with Sandbox(directory=tmp_path) as first, Sandbox(directory=tmp_path) as second:
+        for each in (first, second):
+            url = f"{each.base_url}/{TENANT_ID}/v2.0/.well-known/openid-configuration"
+            for client in (first, second):
+                assert requests.get(url, verify=str(client.ca_file)).status_code == 200
+    assert (tmp_path / AUTHORITY).stat().st_mode & 0o077 == 0
+
+
+def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / AUTHORITY).write_text("nonsense")
+    with pytest.raises(OSError, match="remove the file to begin anew"), Sandbox(directory=tmp_path):
+        pass
 
 
 def free_port() -> int:
