@@ -143,6 +143,10 @@ def _answer_errors(app: FastAPI) -> None:
         seconds = (error.until - services_of(request).clock()).total_seconds()
         return _problem(request, 503, str(error), {"retry-after": str(max(1, math.ceil(seconds)))})
 
+    @app.exception_handler(SettingsError)
+    def not_set_up(request: Request, error: SettingsError) -> Response:
+        return _problem(request, 503, str(error))
+
     @app.exception_handler(DagsterUnavailable)
     @app.exception_handler(CertificateUnavailable)
     def no_answer(request: Request, error: Exception) -> Response:

@@ -25,6 +25,7 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
         413: "The body is too large",
         500: "An error of the server",
         502: "Dagster answers, but not with what was asked for",
-        503: "The database or Dagster does not answer, or Partner Center has asked for a pause: see `Retry-After`",
+        503: "The database or Dagster does not answer, a setting is missing, or Partner Center has asked for a pause:"
+        " see `Retry-After`",
     }
     return {code: {"model": schemas.Problem, "description": texts[code]} for code in (401, 403, 500, 503, *codes)}

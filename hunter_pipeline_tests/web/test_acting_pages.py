@@ -182,6 +182,18 @@ def test_with_writing_off_there_is_no_button_and_no_address(world: Any, make_set
     assert sandbox.partner_center.requests == []
 
 
+def test_without_an_account_the_missing_setting_is_named(world: Any, make_settings: Callable[..., Any]):
+    engine, _, _ = world
+    settings = make_settings(partner_center_write_enabled=True, partner_center_client_id=None)
+    with TestClient(create_app(settings, engine), base_url="http://127.0.0.1") as client:
+        for path, body in (("/preview", {"action": "accept"}), ("", {"action": "accept", "etag": "x"})):
+            answer = client.post(f"/api/referrals/r-5/actions{path}", json=body)
+            assert answer.status_code == 503
+            assert "HUNTER_PARTNER_CENTER_CLIENT_ID" in answer.json()["detail"]
+        page = client.post("/referrals/r-5/change", data={"action": "accept"}, headers={"accept": "text/html"})
+        assert (page.status_code, "HUNTER_PARTNER_CENTER_CLIENT_ID" in page.text) == (503, True)
+
+
 def test_the_api_does_the_same_in_two_steps(world: Any):
     engine, _, home = world
     with TestClient(create_app(load_settings(home=home), engine), base_url="http://127.0.0.1") as client:
