@@ -30,7 +30,7 @@ test: $(INSTALLED) browser ## Run every test but those of many processes; with S
 	$(BIN)/pytest -n 2 --dist loadgroup -q $(MANY:%=--ignore %) $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly) $(TESTS)
 
 test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)
-	@PYTEST=$(BIN)/pytest .ci/days
+	@PYTEST=$(BIN)/pytest SEED=$(SEED) .ci/days
 
 test-celery: $(INSTALLED) ## Run the product as many processes: a scan whose worker is killed, two of each (needs redis-server)
 	$(BIN)/pytest -q $(MANY)
