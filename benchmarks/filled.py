@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,6 +100,20 @@ def fill(engine: Engine, count: int) -> None:
         # Of what source they are is asked by the next sync.
         connection.execute(text("TRUNCATE sync_runs, sync_run_items"))
         connection.execute(text("SET session_replication_role = origin"))
+    vacuum(engine)
+
+
+def add_companies(engine: Engine, domains: Sequence[str]) -> None:
+    """Write a company that was never looked up for each domain."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO companies (domain, run_id) SELECT unnest(CAST(:domains AS text[])), 'made'"),
+            {"domains": list(domains)},
+        )
+
+
+def vacuum(engine: Engine) -> None:
+    """Look every table over, as the server's own upkeep does in time."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
 

@@ -8,22 +8,18 @@ five. Dagster's own cost is not in it (`sync`).
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import median
 
 from sqlalchemy import Engine
 
+from benchmarks.filled import database
 from benchmarks.flow import Stages, bodies, instant_scan, stages
 from benchmarks.report import Aim, Row, peak_mib, times
 from hunter_pipeline.pipeline.context import StageReport
 from hunter_pipeline.quality.gates import judge_stage
-from hunter_pipeline.settings import Settings
-from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.embedded.users import release_embedded
 
 TITLE = "Growth: all stages but DNS"
 QUIET_RUNS = 5
@@ -81,18 +77,12 @@ def _rows(each: Grown, before: Grown | None) -> list[Row]:
 def _measure(count: int) -> Grown:
     answers = bodies(range(count))
     scan = instant_scan(count)
-    with tempfile.TemporaryDirectory(prefix="hunter-bench-") as folder:
-        home = Path(folder) / "home"
-        engine = open_database(Settings(home=home))
-        try:
-            before = peak_mib()
-            load = _timed(engine, "load", stages(engine, "load", answers, scan))
-            memory = peak_mib() - before
-            runs = [f"quiet-{number}" for number in range(QUIET_RUNS)]
-            quiet = [_timed(engine, name, stages(engine, name, [], scan, sweep=False)) for name in runs]
-        finally:
-            engine.dispose()
-            release_embedded(home)
+    with database() as engine:
+        before = peak_mib()
+        load = _timed(engine, "load", stages(engine, "load", answers, scan))
+        memory = peak_mib() - before
+        runs = [f"quiet-{number}" for number in range(QUIET_RUNS)]
+        quiet = [_timed(engine, name, stages(engine, name, [], scan, sweep=False)) for name in runs]
     return Grown(count, load, {name: median(each[name] for each in quiet) for name in load}, memory)
 
 

@@ -6,14 +6,13 @@ which 19 of 20 are answered, first without any statistics, as after a restore, t
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
 
+from benchmarks.filled import database, vacuum
 from benchmarks.filling import fill
 from benchmarks.report import Row, times
 from hunter_pipeline.readers.export import write_csv, write_xlsx
@@ -28,9 +27,6 @@ from hunter_pipeline.readers.referral_queue import (
     list_queue,
 )
 from hunter_pipeline.readers.summary import summary
-from hunter_pipeline.settings import Settings
-from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.embedded.users import release_embedded
 
 TITLE = "Lists of 100,000 referrals"
 
@@ -43,19 +39,11 @@ Work = Callable[[Connection], object]
 def run(*, quick: bool) -> list[Row]:
     """Fill a database and read it in every way that a page does."""
     count = 10_000 if quick else 100_000
-    with tempfile.TemporaryDirectory(prefix="hunter-bench-") as folder:
-        home = Path(folder) / "home"
-        engine = open_database(Settings(home=home))
-        try:
-            fill(engine, count, count * 17 // 20)
-            rows = list(_measured(engine, "without statistics", 3))
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text("VACUUM ANALYZE"))
-            rows += _measured(engine, "looked over", 3 if quick else 10)
-        finally:
-            engine.dispose()
-            release_embedded(home)
-    return rows
+    with database() as engine:
+        fill(engine, count, count * 17 // 20)
+        rows = list(_measured(engine, "without statistics", 3))
+        vacuum(engine)
+        return [*rows, *_measured(engine, "looked over", 3 if quick else 10)]
 
 
 def _measured(engine: Engine, state: str, repeats: int) -> Iterator[Row]:

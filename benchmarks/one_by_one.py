@@ -145,7 +145,8 @@ def _take(
     connection.execute(text(WRITE_COMPANIES), of_domain)
     connection.commit()
 
-    write_scans(connection, context, [scans[decision.domain]])  # commits
+    write_scans(connection, context, [scans[decision.domain]])
+    connection.commit()
     write_providers(connection, context, [decision.domain])
     connection.execute(text(WRITE_LINEAGE), of_domain)
     connection.commit()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from sqlalchemy import Engine, event
 
 from benchmarks.filled import full_home
 from benchmarks.report import Aim, Row, percentile, times
+from benchmarks.servers import free_port
 from hunter_pipeline.settings import Settings, load_settings
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline.store.embedded.users import release_embedded
@@ -74,9 +74,7 @@ def run(*, quick: bool) -> list[Row]:
 
 @contextmanager
 def _server(home: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-c", "from hunter_pipeline.cli import main; main()", "web", "--port", str(port)]
     environment = {**os.environ, "HUNTER_HOME": str(home)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -17,8 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -27,6 +26,7 @@ import dns.asyncresolver
 import dns.exception
 from sqlalchemy import Engine, text
 
+from benchmarks.filled import add_companies, database
 from benchmarks.report import Aim, Row, times
 from benchmarks.servers import company_domains, dns_server
 from hunter_pipeline.pipeline.context import StageContext
@@ -34,9 +34,6 @@ from hunter_pipeline.pipeline.signals import scan_domains as scan_stage
 from hunter_pipeline.scan.dns import DnsClient, DnsSettings
 from hunter_pipeline.scan.scan import scan_domains
 from hunter_pipeline.scan.stream import stream
-from hunter_pipeline.settings import Settings
-from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.embedded.users import release_embedded
 
 TITLE = "Scanning domains (questions under way at once: 500)"
 IN_FLIGHT = 500
@@ -83,7 +80,8 @@ def measure(*, quick: bool) -> list[Figure]:
     """Measure every contender that is there, under every condition, in alternating passes."""
     domains = company_domains(200 if quick else 2000)
     figures = []
-    with _database(domains) as engine:
+    with database() as engine:
+        add_companies(engine, domains)
         for delay, loss in CONDITIONS:
             with dns_server(len(domains), delay, loss) as (address, questions):
                 contenders = _contenders(address, engine)
@@ -160,24 +158,6 @@ def _measure(work: Work, domains: Sequence[str], questions: Callable[[], int]) -
 async def _hunter(settings: DnsSettings, domains: Sequence[str]) -> None:
     async with DnsClient(settings) as client:
         await scan_domains(domains, client)
-
-
-@contextmanager
-def _database(domains: Sequence[str]) -> Iterator[Engine]:
-    """A database with a company for each domain."""
-    with tempfile.TemporaryDirectory(prefix="hunter-bench-") as folder:
-        home = Path(folder) / "home"
-        engine = open_database(Settings(home=home))
-        try:
-            with engine.begin() as connection:
-                connection.execute(
-                    text("INSERT INTO companies (domain, run_id) SELECT unnest(CAST(:domains AS text[])), 'made'"),
-                    {"domains": list(domains)},
-                )
-            yield engine
-        finally:
-            engine.dispose()
-            release_embedded(home)
 
 
 _runs = count(1)

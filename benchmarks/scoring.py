@@ -14,14 +14,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
+from benchmarks.filled import database, vacuum
 from benchmarks.report import Aim, Row, peak_mib, times
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.readers.rules_preview import preview_rules
 from hunter_pipeline.scoring.rules import Rules, load_rules
-from hunter_pipeline.settings import Settings
-from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.embedded.users import release_embedded
 
 TITLE = "Re-scoring after a change of rules"
 
@@ -53,29 +51,23 @@ SELECT 'partnercenter', 'referral-' || n, domain, '{}', n, 'fill' FROM made;
 def run(*, quick: bool) -> list[Row]:
     """Fill a database, score it, change one number of the rules, score it again."""
     count = 10_000 if quick else 100_000
-    with tempfile.TemporaryDirectory(prefix="hunter-bench-") as folder:
-        home = Path(folder) / "home"
-        engine = open_database(Settings(home=home))
-        try:
-            return _measure(engine, count, _changed_rules(Path(folder)))
-        finally:
-            engine.dispose()
-            release_embedded(home)
+    with database() as engine, tempfile.TemporaryDirectory(prefix="hunter-bench-") as folder:
+        return _measure(engine, count, _changed_rules(Path(folder)))
 
 
 def _measure(engine: Engine, count: int, changed: Rules) -> list[Row]:
     with engine.begin() as connection:
         for statement in filter(str.strip, FILL.split(";")):
             connection.execute(text(statement), {"count": count} if ":count" in statement else {})
-    _vacuum(engine)
+    vacuum(engine)
     _score(engine, "first", load_rules())
-    _vacuum(engine)
+    vacuum(engine)
     before = peak_mib()
     seconds, moved = _score(engine, "second", changed)
     peak = peak_mib()
     with engine.connect() as connection:
         facts = connection.execute(text("SELECT count(DISTINCT inputs_hash) FROM lead_scores")).scalar_one()
-    _vacuum(engine)
+    vacuum(engine)
     started = time.perf_counter()
     preview = preview_rules(engine, load_rules(), tenant_score=55, cosell_bonus=15)
     previewing = time.perf_counter() - started
@@ -104,11 +96,6 @@ def _score(engine: Engine, run_id: str, rules: Rules) -> tuple[float, int]:
     started = time.perf_counter()
     report = score_leads(StageContext(engine, run_id), rules, tenant_score=55, cosell_bonus=15)
     return time.perf_counter() - started, report.counts["changed"]
-
-
-def _vacuum(engine: Engine) -> None:
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
 
 
 def _changed_rules(folder: Path) -> Rules:

@@ -6,6 +6,7 @@ Belongs here: made-up data of any size, and starting and stopping the process. T
 from __future__ import annotations
 
 import multiprocessing
+import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
@@ -48,6 +49,13 @@ _SHARED = {
     "_spf.yandex.net": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]},
     "zoho.eu": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]},
 }
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def company_domains(count: int) -> list[str]:

@@ -6,16 +6,11 @@ of its own, and a `VACUUM`; what an empty database takes is left out.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from sqlalchemy import Engine, text
 
+from benchmarks.filled import database
 from benchmarks.flow import PAYLOAD_BYTES, bodies, instant_scan, stages
 from benchmarks.report import Aim, Row, times
-from hunter_pipeline.settings import Settings
-from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.embedded.users import release_embedded
 
 TITLE = "Bytes of a referral in the database"
 
@@ -30,17 +25,11 @@ SMALLEST = 50
 def run(*, quick: bool) -> list[Row]:
     """Load referrals and measure the tables."""
     count = 500 if quick else 2_000
-    with tempfile.TemporaryDirectory(prefix="hunter-bench-") as folder:
-        home = Path(folder) / "home"
-        engine = open_database(Settings(home=home))
-        try:
-            empty = _sizes(engine)
-            for stage in stages(engine, "load", bodies(range(count)), instant_scan(count)).values():
-                stage()
-            full = _sizes(engine)
-        finally:
-            engine.dispose()
-            release_embedded(home)
+    with database() as engine:
+        empty = _sizes(engine)
+        for stage in stages(engine, "load", bodies(range(count)), instant_scan(count)).values():
+            stage()
+        full = _sizes(engine)
     grown = {
         name: ((whole - empty[name][0]) / count, (indexes - empty[name][1]) / count)
         for name, (whole, indexes) in full.items()

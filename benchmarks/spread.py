@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,8 +21,9 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy import Engine, text
 
+from benchmarks.filled import add_companies
 from benchmarks.report import Row, times
-from benchmarks.servers import company_domains, dns_server
+from benchmarks.servers import company_domains, dns_server, free_port
 from hunter_pipeline.orchestration.build import build_defs
 from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.pipeline.context import StageContext
@@ -62,11 +62,7 @@ def run(*, quick: bool) -> list[Row]:
         engine = open_database(load_settings())
         stack.callback(release_embedded, folder / "home")
         stack.callback(engine.dispose)
-        with engine.begin() as connection:
-            connection.execute(
-                text("INSERT INTO companies (domain, run_id) SELECT unnest(CAST(:domains AS text[])), 'made'"),
-                {"domains": company_domains(number)},
-            )
+        add_companies(engine, company_domains(number))
         started = time.perf_counter()
         scan_domains(StageContext(engine, "alone"), make_scan(load_settings()))
         alone = number / (time.perf_counter() - started)
@@ -113,9 +109,7 @@ def _spread(engine: Engine, number: int, executor: str, shares: int) -> float:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[None]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     os.environ["HUNTER_CELERY_URL"] = f"redis://127.0.0.1:{port}/0"
     command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     with _process(command, folder / "redis.log", "Ready to accept connections"):
