@@ -28,12 +28,10 @@ def make_executor(settings: Settings) -> dg.ExecutorDefinition:
             case "in_process":
                 return dg.in_process_executor
             case "multiprocess":
-                if (
-                    "forkserver" in multiprocessing.get_all_start_methods()
-                ):  # the imports are made once, not for each step
-                    at_once["start_method"] = {
-                        "forkserver": {"preload_modules": ["hunter_pipeline.orchestration.build"]}
-                    }
+                # The imports are made once and not for each step, where the system can.
+                if "forkserver" in multiprocessing.get_all_start_methods():
+                    preloaded = {"preload_modules": ["hunter_pipeline.orchestration.build"]}
+                    at_once["start_method"] = {"forkserver": preloaded}
                 return dg.multiprocess_executor.configured(at_once)
             case "celery":
                 from dagster_celery import celery_executor

@@ -98,6 +98,11 @@ def skipped(context: dg.AssetExecutionContext, engine: Callable[[], Engine], rea
     return dg.MaterializeResult(data_version=version)
 
 
+def counts_in_words(report: StageReport) -> str:
+    """What a stage counted, for its log; empty when that is nothing."""
+    return ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in report.counts.items() if number)
+
+
 def report_metadata(report: StageReport) -> Mapping[str, Any]:
     """Counts as numbers that the UI plots over time, groups as small tables."""
     metadata: dict[str, Any] = {

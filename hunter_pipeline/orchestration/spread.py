@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from hunter_pipeline.orchestration.executors import make_executor
 from hunter_pipeline.orchestration.failures import failing_clearly
 from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAG, UNFINISHED, off_reason
-from hunter_pipeline.orchestration.metadata import report_metadata
+from hunter_pipeline.orchestration.metadata import counts_in_words, report_metadata
 from hunter_pipeline.orchestration.resources import DatabaseResource, DnsResource, SettingsResource
 from hunter_pipeline.orchestration.versions import version_of
 from hunter_pipeline.pipeline import claims
@@ -74,7 +74,7 @@ def scan_shard(context: dg.OpExecutionContext, database: DatabaseResource, dns: 
     with failing_clearly():
         spread, scan = _spread(dns)
         report = shards.scan_shard(database.stage(context), scan, spread, wait=LOCK_WAIT_SECONDS)
-    context.log.info(", ".join(f"{number} {name}" for name, number in report.counts.items() if number))
+    context.log.info(counts_in_words(report) or "nothing was left to look up")
 
 
 @dg.op(ins={"scanned": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))

@@ -232,13 +232,12 @@ def judge_expiring(expiring: Examples) -> Verdict:
 
 def judge_all_books(books: Mapping[Gate, Books]) -> Verdict:
     """Whether every equation of the gates holds for all rows."""
-    strays = {gate: each.total - sum(each.parts.values()) for gate, each in books.items()}
-    broken = sum(map(abs, strays.values()))
+    broken = sum(abs(each.missing) for each in books.values())
     counts = {"broken": broken}
     if not broken:
         return Verdict(True, "the books of all stages hold for all rows", counts)
     rows = tuple((gate.name, item) for gate, each in books.items() for item in each.strays)[:EXAMPLES]
-    said = ", ".join(f"{number} {gate.broken}" for gate, number in strays.items() if number)
+    said = ", ".join(f"{each.missing} {gate.broken}" for gate, each in books.items() if each.missing)
     return Verdict(False, f"{said}. {PROCESS_AGAIN}", counts, Examples(broken, ("rule", "item"), rows))
 
 

@@ -86,6 +86,11 @@ class Books:
     strays: tuple[str, ...]
     marks: tuple[str, ...] = ()
 
+    @property
+    def missing(self) -> int:
+        """Items that are in no term."""
+        return self.total - sum(self.parts.values())
+
 
 _FAILED = """(SELECT CASE WHEN bool_and(f.dismissed_at IS NOT NULL) THEN 'dismissed' ELSE 'failed' END
     FROM referral_failures f WHERE f.item_key = r.referral_id AND f.raw_id = r.id AND f.resolved_at IS NULL
@@ -248,7 +253,7 @@ def read_books(connection: Connection, gate: Gate, before: datetime, marks: Sequ
 
 def judge_books(gate: Gate, books: Books) -> Verdict:
     """Whether the terms add up to the total."""
-    missing = books.total - sum(books.parts.values())
+    missing = books.missing
     terms = " + ".join(f"{number} {_words(part)}" for part, number in books.parts.items())
     counts = {gate.total: books.total, **books.parts, "missing": missing}
     if missing == 0:

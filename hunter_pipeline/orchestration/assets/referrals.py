@@ -17,6 +17,7 @@ from hunter_pipeline.orchestration.metadata import (
     OWNERS,
     PERSONAL_DATA,
     AssetEvents,
+    counts_in_words,
     examples_table,
     result_of,
     skipped,
@@ -73,8 +74,7 @@ def partner_center_referrals_raw(
         report = fetch.fetch_referrals(database.stage(context), partner_center.client(), window)
         _count_days(context, database, window)
         # The run's totals are no numbers of a day: they stand in the log, and at the asset `sync_runs`.
-        counts = [f"{number} {name.replace('_', ' ')}" for name, number in report.counts.items() if number]
-        context.log.info(", ".join(counts) or "nothing fetched")
+        context.log.info(counts_in_words(report) or "nothing fetched")
         moved = bool(report.counts["new_versions"])
         return dg.MaterializeResult(
             data_version=version_of(context.instance, database.engine(), "partner_center_referrals_raw", moved=moved)

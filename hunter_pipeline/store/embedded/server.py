@@ -18,7 +18,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from hunter_pipeline.store.embedded.account import Account, EmbeddedError
@@ -46,19 +46,27 @@ _SETTINGS = {
 }
 
 
+_FOLDER, _DATA = "postgres", "data"
+
+
 @dataclass(frozen=True)
 class ServerFiles:
     """Where the server of a home directory keeps what.
 
-    :param root: `postgres` in the home directory, absolute.
+    :param root: the server's folder in the home directory, absolute.
     """
 
     root: Path
 
+    @classmethod
+    def of(cls, home: Path) -> Self:
+        """The files of the server of a HUNTER_HOME."""
+        return cls(home.expanduser().resolve() / _FOLDER)
+
     @property
     def data(self) -> Path:
         """PostgreSQL's data directory."""
-        return self.root / "data"
+        return self.root / _DATA
 
     @property
     def users(self) -> Path:
@@ -264,7 +272,7 @@ def _is_private(previous: Postmaster, account: Account | None) -> bool:
 def is_embedded(socket_directory: str) -> bool:
     """Whether a socket in this directory is one of an embedded server, running or not."""
     directory = Path(socket_directory)
-    return _is_short(directory) or directory.parts[-2:] == ("postgres", "data")
+    return _is_short(directory) or directory.parts[-2:] == (_FOLDER, _DATA)
 
 
 def _is_short(directory: Path) -> bool:

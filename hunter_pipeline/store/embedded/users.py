@@ -147,7 +147,7 @@ def _explained(home: Path) -> Iterator[ServerFiles]:
     """Yield the files of the home's server; what the operating system refuses becomes an `EmbeddedError`."""
     if sys.platform == "win32":
         raise EmbeddedError("The embedded PostgreSQL needs Linux or macOS. Set HUNTER_DATABASE_URL to a server.")
-    files = ServerFiles(home.expanduser().resolve() / "postgres")
+    files = ServerFiles.of(home)
     try:
         yield files
     except PermissionError as error:
