@@ -1,12 +1,12 @@
 """Syncs of referrals that a test lists, with a DNS that a test sets: no network, for tests of many rows."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from hunter_pipeline.partner_center.client import Page
 from hunter_pipeline.partner_center.errors import ApiError
@@ -20,6 +20,8 @@ from hunter_pipeline.pipeline.settle import settle_syncs
 from hunter_pipeline.pipeline.signals import Scan, scan_domains
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.pipeline.track import track_referrals
+from hunter_pipeline.quality.gates import Gate, judge_stage
+from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.scoring.rules import load_rules
 
 PAGE = 100
@@ -62,6 +64,24 @@ def made_up(numbers: range, **fields: Any) -> list[dict[str, Any]]:
         | fields
         for number in numbers
     ]
+
+
+GATED = {
+    "normalize": "normalized_domains",
+    "track": "partner_center_referrals",
+    "companies": "companies",
+    "scores": "lead_scores",
+}
+"""Of `STAGES` those that have gates, with the names by which these know them."""
+
+
+def judge(connection: Connection, run_id: str, reports: Mapping[str, StageReport]) -> dict[Gate, Verdict]:
+    """What the gates say right after the stages of a run, by the reports of `sync`."""
+    before = datetime.now(UTC) + timedelta(seconds=1)
+    verdicts: dict[Gate, Verdict] = {}
+    for name, stage in GATED.items():
+        verdicts |= judge_stage(connection, stage, before, run_id, reports[name].seen)
+    return verdicts
 
 
 def sync(

@@ -1,7 +1,7 @@
-"""Counts the rows that each statement of an engine looks at, by PostgreSQL's own account.
+"""The statements of an engine, and the rows that each looks at, by PostgreSQL's own account.
 
-Every statement is first run under EXPLAIN ANALYZE, behind a savepoint that is rolled back, and then in earnest. A count
-of rows says how the cost of a plan grows, and does not depend on the machine or on what else runs.
+To count rows, every statement is first run under EXPLAIN ANALYZE, behind a savepoint that is rolled back, and then in
+earnest. A count of rows says how the cost of a plan grows, and does not depend on the machine or on what else runs.
 """
 
 import json
@@ -13,6 +13,21 @@ from sqlalchemy import Engine, event
 
 _PLANNED = ("select", "insert", "update", "delete", "with", "create temporary table pending")
 _SEEN = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck")
+
+
+@contextmanager
+def statements_of(engine: Engine) -> Iterator[list[str]]:
+    """The statements that run inside the block, in order."""
+    statements: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 @contextmanager

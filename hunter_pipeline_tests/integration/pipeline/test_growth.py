@@ -1,15 +1,12 @@
 """How the work grows with the number of referrals, counted in rows that statements look at, never in time."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from sqlalchemy import Engine, text
 
-from hunter_pipeline.quality.gates import judge_stage
 from hunter_pipeline.readers.glances import open_lookups
 from hunter_pipeline.store.tables import metadata
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld
-from hunter_pipeline_tests.listed_sync import made_up, sync
+from hunter_pipeline_tests.listed_sync import judge, made_up, sync
 from hunter_pipeline_tests.statement_costs import rows_looked_at
 
 MANY = 2000
@@ -18,14 +15,6 @@ EACH = 60
 
 QUIET = 60
 """Rows that a statement of a sync with nothing new may look at, however many referrals there are."""
-
-GATED = {
-    "normalized_domains": "normalize",
-    "partner_center_referrals": "track",
-    "companies": "companies",
-    "lead_scores": "scores",
-}
-"""Stages that have gates, with the names by which `sync` reports."""
 
 
 @pytest.fixture
@@ -81,11 +70,9 @@ def test_the_gates_of_a_small_sync_look_at_few_rows_when_there_are_many(stale: E
     reports = sync(stale, scan, run_id, made_up(range(changed), status="Active"))
     counted = {}
     with rows_looked_at(stale) as looked, stale.connect() as connection:
-        for stage, name in GATED.items():
-            before = datetime.now(UTC) + timedelta(seconds=1)
-            for gate, verdict in judge_stage(connection, stage, before, run_id, reports[name].seen).items():
-                assert verdict.holds, gate.name
-                counted[gate.name] = verdict.counts[gate.total]
+        for gate, verdict in judge(connection, run_id, reports).items():
+            assert verdict.holds, gate.name
+            counted[gate.name] = verdict.counts[gate.total]
         assert open_lookups(connection) == 0
     assert dear(looked, QUIET) == {}
     assert counted == dict.fromkeys(counted, changed)

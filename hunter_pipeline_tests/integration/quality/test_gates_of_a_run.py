@@ -10,14 +10,7 @@ from sqlalchemy import Engine
 from hunter_pipeline.quality.claims import CLAIMS
 from hunter_pipeline.quality.gates import judge_stage
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld, google
-from hunter_pipeline_tests.listed_sync import made_up, sync
-
-STAGES = {
-    "normalize": "normalized_domains",
-    "track": "partner_center_referrals",
-    "companies": "companies",
-    "scores": "lead_scores",
-}
+from hunter_pipeline_tests.listed_sync import GATED, judge, made_up, sync
 
 
 @pytest.fixture
@@ -37,14 +30,8 @@ def world(engine: Engine, listed: list[dict[str, Any]]) -> DomainWorld:
 def broken_by(world: DomainWorld, run_id: str, referrals: Sequence[dict[str, Any]] = ()) -> set[str]:
     """Run a sync stage by stage, each with its gates; the gates that do not hold."""
     reports = sync(world.engine, world.scan, run_id, referrals)
-    before = datetime.now(UTC) + timedelta(seconds=1)
     with world.engine.begin() as connection:
-        return {
-            gate.name
-            for name, stage in STAGES.items()
-            for gate, verdict in judge_stage(connection, stage, before, run_id, reports[name].seen).items()
-            if not verdict.holds
-        }
+        return {gate.name for gate, verdict in judge(connection, run_id, reports).items() if not verdict.holds}
 
 
 def holds_for_all(world: DomainWorld) -> bool:
@@ -84,7 +71,7 @@ def test_a_fault_whose_mark_got_lost_is_found_over_all_rows(world: DomainWorld, 
     assert broken_by(world, "quiet") == set()
     assert not holds_for_all(world)
     reports = sync(world.engine, world.scan, "sweep", listed, sweep=True)
-    assert {name: reports[name].seen for name in STAGES} == dict.fromkeys(STAGES)
+    assert {name: reports[name].seen for name in GATED} == dict.fromkeys(GATED)
 
 
 def test_a_referral_that_was_fetched_and_never_marked_is_found_by_the_run_that_fetched_it(

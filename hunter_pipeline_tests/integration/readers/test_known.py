@@ -1,33 +1,17 @@
 """What a server keeps of a count: never another than is counted now, and counted once while nobody writes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from hunter_pipeline.readers.known import Known
 from hunter_pipeline.readers.summary import Summary, summary
+from hunter_pipeline_tests.statement_costs import statements_of
 
 FAILURE = (
     "INSERT INTO referral_failures (item_key, stage, error, code_version, run_id, first_seen_at, last_seen_at)"
     " SELECT 'r' || n, 'raw_leads', 'broken', '1', 'x', now(), now() FROM generate_series(1, {number}) n"
     " ON CONFLICT DO NOTHING"
 )
-
-
-@contextmanager
-def counted(engine: Engine) -> Iterator[list[str]]:
-    statements: list[str] = []
-
-    def note(_: object, __: object, statement: str, *___: object) -> None:
-        statements.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def read(engine: Engine, known: Known[Summary]) -> int:
@@ -46,7 +30,7 @@ def test_it_is_counted_once_while_nobody_writes(engine: Engine):
     known = Known(summary)
     for _ in range(200):  # the server's own upkeep, and other tests, write now and then
         read(engine, known)
-        with engine.connect() as connection, counted(engine) as statements:
+        with engine.connect() as connection, statements_of(engine) as statements:
             known.read(connection)
         if len(statements) == 1:
             return

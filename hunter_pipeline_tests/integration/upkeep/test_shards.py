@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, text
 
 from hunter_pipeline.pipeline import claims
 from hunter_pipeline.pipeline.claims import Claims, share
@@ -17,6 +17,7 @@ from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.upkeep.rescans import FEWEST_FOR_VERDICT, rescan_domains
 from hunter_pipeline.upkeep.shards import Spread, offer_due, scan_or_leave, scan_shard
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld, google, m365
+from hunter_pipeline_tests.statement_costs import statements_of
 
 MONTH = timedelta(days=30)
 SPREAD = Spread(shard=4, shares=3, claim_seconds=300, rescan_age=MONTH)
@@ -279,14 +280,8 @@ def test_a_quiet_run_reads_no_whole_table(world: DomainWorld):
     filled(world)
     wide = Spread(11, 3, 300, MONTH)
     expected = scan_or_leave(world.context(), world.scan, wide, rescan_limit=0)
-    statements: list[str] = []
-
-    def note(*arguments: Any) -> None:
-        statements.append(arguments[2])
-
-    event.listen(world.engine, "before_cursor_execute", note)
-    quiet = scan_or_leave(world.context(), world.scan, wide, rescan_limit=0)
-    event.remove(world.engine, "before_cursor_execute", note)
+    with statements_of(world.engine) as statements:
+        quiet = scan_or_leave(world.context(), world.scan, wide, rescan_limit=0)
     assert quiet.groups == expected.groups
     assert quiet.counts == {"scanned": 0, "partial": 0, "rederived": 0, "left": 0, "total": 11}
     assert not [each for each in statements if "GROUP BY" in each]
