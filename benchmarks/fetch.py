@@ -15,7 +15,8 @@ import requests
 
 from benchmarks.report import Row, times
 from benchmarks.servers import PAGE_SIZE, TOKEN, referral_server
-from hunter_pipeline.partner_center.client import REFERRALS, PartnerCenterClient
+from hunter_pipeline.partner_center.client import PartnerCenterClient
+from hunter_pipeline.partner_center.headers import REFERRALS
 
 TITLE = f"Fetching referrals ({PAGE_SIZE} on a page)"
 

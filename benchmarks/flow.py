@@ -33,7 +33,7 @@ from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.scan.reply import LookupStatus, Question, Reply
 from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.scan.scan import scan_domains as scan_plan
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 
 PAGE_SIZE = 100
 """Referrals on a page: the largest that the documents of the API name."""

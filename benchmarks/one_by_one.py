@@ -31,7 +31,8 @@ from hunter_pipeline.pipeline.signals import WRITE_LINEAGE, write_providers, wri
 from hunter_pipeline.pipeline.track import READ
 from hunter_pipeline.pipeline.versions import content_hash
 from hunter_pipeline.scan.scan import DomainScan
-from hunter_pipeline.scoring.rules import Rules, load_rules
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import score
 from hunter_pipeline.store import tables
 from hunter_pipeline.store.upsert import upsert

@@ -19,7 +19,8 @@ from benchmarks.report import Aim, Row, peak_mib, times
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.readers.rules_preview import preview_rules
-from hunter_pipeline.scoring.rules import Rules, load_rules
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.scoring.rules_file import load_rules
 
 TITLE = "Re-scoring after a change of rules"
 

@@ -12,7 +12,7 @@ from hunter_pipeline.pipeline.erasures import ErasuresUnreadable
 from hunter_pipeline.pipeline.sync_runs import SourceMismatch, SyncPaused
 from hunter_pipeline.quality.digest import DigestNotDelivered
 from hunter_pipeline.runs.sync_request import SyncUnderWay
-from hunter_pipeline.scoring.rules import RulesError
+from hunter_pipeline.scoring.document import RulesError
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.database import SchemaOutdated
 from hunter_pipeline.store.engine import DatabaseUnavailable, database_trouble

@@ -37,7 +37,8 @@ from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scan.scan import DomainScan
 from hunter_pipeline.scan.stream import stream
 from hunter_pipeline.scan.tenant import TenantDiscovery, discover_tenant
-from hunter_pipeline.scoring.rules import Rules, load_rules
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.store.token_store import DatabaseBlobStore
 from hunter_pipeline.upkeep.shards import Spread

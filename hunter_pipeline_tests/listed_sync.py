@@ -22,7 +22,7 @@ from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.quality.gates import Gate, judge_stage
 from hunter_pipeline.quality.verdicts import Verdict
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 
 PAGE = 100
 STAGES = ("fetch", "normalize", "track", "leads", "companies", "signals", "scores", "settle")

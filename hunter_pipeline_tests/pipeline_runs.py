@@ -20,7 +20,7 @@ from hunter_pipeline.pipeline.signals import Scan, scan_domains
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.pipeline.track import track_referrals
 from hunter_pipeline.sandbox.samples import as_of
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.services import make_client, make_keys, make_scan, make_sign_in
 from hunter_pipeline.settings import load_settings
 

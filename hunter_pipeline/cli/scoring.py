@@ -25,9 +25,11 @@ from hunter_pipeline.readers.explanation import Explanation, explain_score
 from hunter_pipeline.readers.lead_list import referral_ids
 from hunter_pipeline.readers.rules_preview import preview_rules
 from hunter_pipeline.scan.providers import catalogue
+from hunter_pipeline.scoring.document import RulesError
 from hunter_pipeline.scoring.facts import NUMBER_FACTS, WORD_FACTS
 from hunter_pipeline.scoring.preview import Change, Mover, Preview
-from hunter_pipeline.scoring.rules import Rules, RulesError, load_rules
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import Score
 from hunter_pipeline.services import make_rules
 from hunter_pipeline.settings import Settings

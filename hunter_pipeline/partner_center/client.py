@@ -1,23 +1,20 @@
 """The referrals API over HTTPS: pages of referrals, one referral, and the change of one.
 
-Belongs here: requests, pacing, retries, paging, and where the token may go. Does not belong here: the
-reading of a body (pages.py) and sign-in (auth.py). The list is asked newest change first, so that a sync
-can stop at the point it has read before. Every wait has an end: of a body, of a pause that the API asks for, of
-one sync.
+Belongs here: requests, pacing, retries, paging. Does not belong here: the reading of a body (pages.py) and of what
+stands beside it (headers.py), sign-in (auth.py). The list is asked newest change first, so that a sync can stop at the
+point it has read before. Every wait has an end: of a body, of a pause that the API asks for, of one sync.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
-from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import requests
@@ -32,6 +29,7 @@ from hunter_pipeline.partner_center.errors import (
     Throttled,
     UnreadablePage,
 )
+from hunter_pipeline.partner_center.headers import REFERRALS, http_date, next_url, retry_after, token_like
 from hunter_pipeline.partner_center.network import network_error
 from hunter_pipeline.partner_center.pages import ListAnswer, RawItem, read_item, read_list, text_of
 
@@ -46,8 +44,6 @@ MOST_PASSES = 3
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of one answer, unpacked. A page of the largest size seen is under 1 MiB."""
-
-REFERRALS = "/v1.0/engagements/referrals"
 
 _T = TypeVar("_T")
 
@@ -192,7 +188,7 @@ class PartnerCenterClient:
             dates = [date for item in answer.items if (date := _updated(item.value))]
             if since and dates and max(dates) < since:
                 return
-            url = self._next_url(answer.next_link, url) if answer.next_link else None
+            url = next_url(answer.next_link, url, self._list_url) if answer.next_link else None
             if url in seen:
                 raise UnreadablePage("The page's @odata.nextLink leads back to a page that was read; try again later")
 
@@ -235,29 +231,6 @@ class PartnerCenterClient:
 
     def _url_of(self, referral_id: str) -> str:
         return f"{self._list_url}/{quote(referral_id, safe='')}"
-
-    def _next_url(self, link: str, page_url: str) -> str:
-        """The address of the next page, on the configured host over TLS or not at all.
-
-        Microsoft's samples show the link with plain http and without `/engagements`
-        (learn.microsoft.com/partner-center/developer/get-a-list-of-referrals).
-        """
-        configured = urlsplit(self._list_url)
-        try:
-            parts = urlsplit(urljoin(page_url, link))
-            trusted = _origin(parts) == _origin(configured) and parts.username is None
-        except ValueError:
-            raise UnreadablePage(
-                "The page's @odata.nextLink is no address: the pages after it cannot be read", transient=False
-            ) from None
-        if not trusted:
-            raise UnreadablePage(
-                f"The page's @odata.nextLink leads to {parts.hostname or 'no host'}, which does not get the token; "
-                "check HUNTER_PARTNER_CENTER_BASE_URL",
-                transient=False,
-            )
-        path = re.sub(r"/v1\.0/referrals(?=/|$)", REFERRALS, parts.path)
-        return urlunsplit(("https", configured.netloc, path, parts.query, ""))
 
     def _get(self, url: str, read: Callable[[bytes], _T]) -> _T:
         """What `read` makes of a 200 answer's body; pacing, retries and one renewal of the token are done here."""
@@ -338,7 +311,7 @@ class PartnerCenterClient:
                 body = self._read(response, host)
                 if response.status_code == 200 or (method != "GET" and response.status_code == 204):
                     self._etag = response.headers.get("ETag")
-                    self._served_at = _http_date(response.headers.get("Date", ""))
+                    self._served_at = http_date(response.headers.get("Date", ""))
                     return body
                 raise self._api_error(response, body)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -367,26 +340,19 @@ class PartnerCenterClient:
         except UnreadablePage:
             content = None
         code = text_of(content.get("error") if isinstance(content, dict) else None, "code")
-        fix, retry_after = None, None
+        fix, pause = None, None
         if response.status_code in (429, 503):
-            retry_after = _retry_after(response.headers.get("Retry-After", ""), self._now())
+            pause = retry_after(response.headers.get("Retry-After", ""), self._now())
         if "insufficient_claims" in response.headers.get("WWW-Authenticate", ""):
             fix = "a conditional access policy asks for a new sign-in; run `hunter login`"
         return ApiError(
             response.status_code,
-            _token_like(code),
-            _token_like(response.headers.get("request-id") or response.headers.get("MS-RequestId")),
+            token_like(code),
+            token_like(response.headers.get("request-id") or response.headers.get("MS-RequestId")),
             self._correlation_id,
             fix=fix,
-            retry_after=retry_after,
+            retry_after=pause,
         )
-
-
-def _origin(parts: SplitResult) -> tuple[str | None, int | None]:
-    """Host and TLS port that an http or https address leads to once it is upgraded."""
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.port not in (None, 80)):
-        return parts.hostname, parts.port or 443
-    return (parts.hostname, 443) if parts.scheme == "http" else (None, None)
 
 
 def _updated(value: object) -> datetime | None:
@@ -396,25 +362,3 @@ def _updated(value: object) -> datetime | None:
     except ValueError:
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-def _retry_after(value: str, now: datetime) -> float | None:
-    """Seconds to wait (RFC 9110, section 10.2.3: seconds or an HTTP date); None when the header is not readable."""
-    if re.fullmatch(r"\d{1,9}", value.strip()):
-        return float(value)
-    date = _http_date(value)
-    return None if date is None else max(0.0, (date - now).total_seconds())
-
-
-def _http_date(value: str) -> datetime | None:
-    """The moment of an HTTP date (RFC 9110, section 5.6.7); None when it is not readable."""
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-def _token_like(value: str | None) -> str | None:
-    """The value if it can stand in an error text: short, and nothing in it that a name or address could be."""
-    return value if value and re.fullmatch(r"[A-Za-z0-9-]{1,64}", value) else None

@@ -24,7 +24,8 @@ from hunter_pipeline.pipeline.versions import RUN_PREFIX
 from hunter_pipeline.readers import stories
 from hunter_pipeline.readers.known import Known
 from hunter_pipeline.readers.summary import Summary, summary
-from hunter_pipeline.scoring.rules import Rules, RulesError
+from hunter_pipeline.scoring.document import RulesError
+from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.services import make_sign_in, read_rules
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.web.dagster_client import DagsterClient

@@ -14,8 +14,9 @@ import hunter_pipeline
 from hunter_pipeline.scan.mx import Mx
 from hunter_pipeline.scan.providers import CATALOGUE_PATH, decide_provider, load_catalogue
 from hunter_pipeline.scoring import rules as rules_module
+from hunter_pipeline.scoring.document import RulesError
 from hunter_pipeline.scoring.facts import ScoreInputs
-from hunter_pipeline.scoring.rules import RulesError, load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import score
 
 PACKAGE = Path(hunter_pipeline.__file__).parent
@@ -89,7 +90,7 @@ import json
 from hunter_pipeline.orchestration.column_lineage import COLUMN_SOURCES, SCORES
 from hunter_pipeline.pipeline.scores import READ_FACTS, score_inputs
 from hunter_pipeline.scan.providers import catalogue
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import score
 rules = load_rules(None, catalogue().names)
 stored = {"has_signals": True, "azure_tenant": False, "open_types": [], "provider": "Local", "mx": "present",

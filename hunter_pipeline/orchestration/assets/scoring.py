@@ -15,7 +15,7 @@ from hunter_pipeline.pipeline import scores, signals
 from hunter_pipeline.pipeline.context import StageReport, utc_now
 from hunter_pipeline.readers.glances import moved_scores, open_lookups
 from hunter_pipeline.scan.scan import SIGNALS_VERSION
-from hunter_pipeline.scoring.rules import RulesError
+from hunter_pipeline.scoring.document import RulesError
 from hunter_pipeline.scoring.score import SCORER_VERSION
 from hunter_pipeline.services import make_rules
 from hunter_pipeline.settings import Settings

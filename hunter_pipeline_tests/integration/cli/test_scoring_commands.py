@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.signals import scan_domains
 from hunter_pipeline.scoring import rules as rules_module
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld, google, m365
 

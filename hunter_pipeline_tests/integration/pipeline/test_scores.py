@@ -13,7 +13,8 @@ from hunter_pipeline.readers.rules_preview import preview_rules
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.scoring import rules as rules_module
 from hunter_pipeline.scoring.preview import Change
-from hunter_pipeline.scoring.rules import Rules, load_rules
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld, google, m365
 from hunter_pipeline_tests.pipeline_runs import Pipeline
 

@@ -10,11 +10,12 @@ from sqlalchemy import Engine
 from hunter_pipeline.pipeline.context import retry_delay
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.signals import Scan, scan_domains
-from hunter_pipeline.sandbox.dns_zone import UNVOUCHED, ZoneServer
+from hunter_pipeline.sandbox.dns_answers import UNVOUCHED
+from hunter_pipeline.sandbox.dns_zone import ZoneServer
 from hunter_pipeline.scan.dns import DnsSettings
 from hunter_pipeline.scan.reply import LookupStatus
 from hunter_pipeline.scan.scan import SIGNALS_VERSION, DomainScan, scan
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.upkeep.rescans import rescan_domains
 from hunter_pipeline_tests.integration.pipeline.domain_world import NOW, DomainWorld, Zone, google, m365
 

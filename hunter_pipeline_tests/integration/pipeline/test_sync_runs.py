@@ -2,7 +2,7 @@
 
 from hunter_pipeline.pipeline.scores import score_leads
 from hunter_pipeline.pipeline.sync_runs import Window, last_success, last_sweep
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline_tests.pipeline_runs import NOW, Pipeline, day
 
 BOOKS = "SELECT run_id, status, fetched = succeeded + skipped + failed FROM sync_runs ORDER BY started_at"

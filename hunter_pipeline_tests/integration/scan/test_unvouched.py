@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from hunter_pipeline.sandbox.dns_zone import UNVOUCHED, ZoneServer
+from hunter_pipeline.sandbox.dns_answers import UNVOUCHED
+from hunter_pipeline.sandbox.dns_zone import ZoneServer
 from hunter_pipeline.scan.dns import DnsClient, DnsSettings
 from hunter_pipeline.scan.reply import LookupStatus, Question, Reply
 from hunter_pipeline.scan.scan import scan

@@ -7,7 +7,8 @@ import pytest
 from hunter_pipeline.scoring import rules as rules_module
 from hunter_pipeline.scoring.facts import ScoreInputs
 from hunter_pipeline.scoring.preview import Change, compare
-from hunter_pipeline.scoring.rules import Rules, load_rules
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import Score, score
 
 RULES = load_rules()

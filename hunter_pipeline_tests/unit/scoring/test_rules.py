@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scoring import rules as rules_module
-from hunter_pipeline.scoring.rules import RulesError, load_rules
+from hunter_pipeline.scoring.document import RulesError
+from hunter_pipeline.scoring.rules_file import load_rules
 
 PACKAGED = Path(rules_module.__file__).with_name("rules.yaml").read_text(encoding="utf-8")
 
@@ -61,7 +62,7 @@ def test_comments_layout_and_the_order_of_keys_and_words_do_not_change_the_hash(
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_the_hash_is_the_same_in_every_process(seed: str):
     # Python orders sets of words differently in each process.
-    code = "from hunter_pipeline.scoring.rules import load_rules; print(load_rules().hash)"
+    code = "from hunter_pipeline.scoring.rules_file import load_rules; print(load_rules().hash)"
     root = Path(rules_module.__file__).parents[2]
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=root, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True

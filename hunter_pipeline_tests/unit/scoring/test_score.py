@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hunter_pipeline.scoring.facts import ScoreInputs
-from hunter_pipeline.scoring.rules import Rules, load_rules
+from hunter_pipeline.scoring.rules import Rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import Part, Score, score
 
 RULES = load_rules()

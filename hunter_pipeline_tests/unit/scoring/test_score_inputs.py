@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hunter_pipeline.scoring.facts import ScoreInputs, dmarc_of
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import Score, score
 
 RULES = load_rules()

@@ -5,7 +5,7 @@ from typing import Any
 
 from hunter_pipeline.scoring import rules as rules_module
 from hunter_pipeline.scoring.facts import ScoreInputs
-from hunter_pipeline.scoring.rules import load_rules
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import Part, Score, score
 
 PACKAGED = Path(rules_module.__file__).with_name("rules.yaml").read_text(encoding="utf-8")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hunter_pipeline.scoring.facts import DkimState, DmarcState, MxState, ScoreInputs, SpfState
-from hunter_pipeline.scoring.rules import CATEGORIES, COMMERCIAL_HEATS, load_rules
+from hunter_pipeline.scoring.rules import CATEGORIES, COMMERCIAL_HEATS
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import Score, score
 
 RULES = load_rules()

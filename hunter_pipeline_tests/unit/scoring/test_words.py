@@ -6,7 +6,8 @@ import pytest
 
 from hunter_pipeline.scoring import rules as rules_module
 from hunter_pipeline.scoring.facts import ScoreInputs
-from hunter_pipeline.scoring.rules import CATEGORIES, load_rules
+from hunter_pipeline.scoring.rules import CATEGORIES
+from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import Score, score
 from hunter_pipeline.scoring.words import legend, why_category
 
