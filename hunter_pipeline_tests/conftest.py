@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from hunter_pipeline.store.embedded.users import release_embedded, start_embedded
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline_tests.databases import administer, fresh_database, url_of
+from hunter_pipeline_tests.memory import write_in_memory
 from hunter_pipeline_tests.sandbox_fixtures import empty, pipeline, sandbox
 from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced_rows, synced_template
 
@@ -26,6 +27,15 @@ _TEMPLATE = "hunter_template"
 
 # pytest-xdist gives its workers the width of a terminal that no test prints to; commands would fold their lines at it.
 os.environ.pop("COLUMNS", None)
+
+# Before pytest makes its first folder; its workers are started with the variable set.
+_in_memory = write_in_memory()
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """What a failed run wrote stays to be looked at, until the next run."""
+    if _in_memory and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(_in_memory, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
