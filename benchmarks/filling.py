@@ -59,10 +59,11 @@ _STEPS = (
     """
     INSERT INTO partner_center_referrals (referral_id, raw_id, referral_type, company_name, domain, status, substatus,
         is_open, gone_at, deal_value, currency, expires_at, source_created_at, source_updated_at, raw_data,
-        code_version, run_id, synced_at, created_at, updated_at)
+        code_version, run_id, synced_at, changed_at, created_at, updated_at)
     SELECT m.referral_id, r.id, m.referral_type, m.name, m.domain, m.status, m.substatus,
         m.status <> 'Closed' AND m.gone_at IS NULL, m.gone_at, m.deal_value, m.currency, m.expires_at, m.created,
-        m.created, CAST(CAST(r.payload AS text) AS jsonb), '1', 'fill', m.created, m.created, m.created
+        m.created, CAST(CAST(r.payload AS text) AS jsonb), '1', 'fill', m.created, m.created, m.created,
+        m.created
     FROM made m JOIN partner_center_referrals_raw r USING (referral_id) ORDER BY m.n
     """,
     """

@@ -136,7 +136,7 @@ def _take(
 
     row = {"referral_id": item_id, "raw_id": raw_id, **{name: getattr(read, name) for name in READ}}
     row |= {"domain": decision.domain, "is_open": read.is_open, "warnings": list(read.warnings), "raw_data": item.value}
-    row |= {**stamp, "synced_at": now, "created_at": now, "updated_at": now}
+    row |= {**stamp, "synced_at": now, "changed_at": now, "created_at": now, "updated_at": now}
     upsert(connection, tables.partner_center_referrals, [row], key=["referral_id"])
     done("partner_center_referrals", "tracked", item_id)
 

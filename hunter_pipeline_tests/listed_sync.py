@@ -93,13 +93,14 @@ def sync(
     sweep: bool = False,
     upto: str = STAGES[-1],
     missing: int = 503,
+    force: bool = False,
 ) -> dict[str, StageReport]:
     """Run the stages up to and with `upto`; a sweep asks for everything, any other sync for today.
 
     :returns: what each stage reports, by its name in `STAGES`.
     """
     today = datetime.now(UTC).date()
-    context = StageContext(engine, run_id)
+    context = StageContext(engine, run_id, force=force)
     window = Window(FIRST_DAY if sweep else today, today)
     stages = (
         lambda: fetch_referrals(context, Listed(referrals, missing=missing), window),

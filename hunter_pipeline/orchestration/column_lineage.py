@@ -73,6 +73,7 @@ COLUMN_SOURCES: Mapping[str, Mapping[str, tuple[Source, ...]]] = {
             _PAYLOAD,
         ),
         "search_text": (*_PAYLOAD, (DOMAINS, "domain")),
+        "changed_at": (*_PAYLOAD, (RAW, "gone_at"), (DOMAINS, "domain")),
     },
     LEADS: {
         "external_id": ((TRACKED, "referral_id"),),

@@ -28,7 +28,9 @@ READ = tuple(
 """What is read out of a payload and stands in a column of the same name."""
 
 PENDING = """
-SELECT r.id AS raw_id, r.referral_id, r.payload, r.gone_at, d.domain, d.skip_reason
+SELECT r.id AS raw_id, r.referral_id, r.payload, r.gone_at, d.domain, d.skip_reason,
+    CASE WHEN t.raw_id = r.id AND t.domain IS NOT DISTINCT FROM d.domain AND t.gone_at IS NOT DISTINCT FROM r.gone_at
+        AND t.raw_data = r.payload THEN t.changed_at END AS changed_at
 FROM partner_center_referrals_raw r
 JOIN normalized_domains d ON d.referral_id = r.referral_id AND d.raw_id = r.id
 LEFT JOIN partner_center_referrals t ON t.referral_id = r.referral_id
@@ -108,6 +110,8 @@ def _read(context: StageContext, batch: Sequence[Row[Any]]) -> tuple[list[dict[s
                 "code_version": REFERRAL_VERSION,
                 "run_id": context.run_id,
                 "synced_at": now,
+                # What is merely read again, by force or by other rules, is no news to anybody.
+                "changed_at": version.changed_at or now,
                 "created_at": now,
                 "updated_at": now,
             }

@@ -148,8 +148,8 @@ class Lead:
         datetime | None,
         Column(
             "Received",
-            "max(t.synced_at)",
-            "When the newest version of one of its referrals came in",
+            "max(t.changed_at)",
+            "When one of its referrals last came in or became another",
             kind="moment",
             sort=Sort("synced", largest_first=True),
             added_up=True,

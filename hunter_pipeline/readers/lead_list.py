@@ -278,7 +278,7 @@ def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
         add("c.domain = :domain", domain=lead_filter.domain)
     if lead_filter.since is not None:
         add(
-            "c.domain IN (SELECT t.domain FROM partner_center_referrals t WHERE t.synced_at > :since"
+            "c.domain IN (SELECT t.domain FROM partner_center_referrals t WHERE t.changed_at > :since"
             " UNION ALL SELECT h.domain FROM lead_score_history h"
             " WHERE h.changed_at > :since AND h.old_score IS NOT NULL)",
             # PostgreSQL takes no zone beyond 15:59:59, and a caller's may be.

@@ -79,7 +79,12 @@ class QueuedReferral:
         datetime | None, Column("Gone", "q.gone_at", "Since when Partner Center lists it no more", kind="moment")
     ]
     created_at: Annotated[datetime, Column("First seen", "q.created_at", "When it first came in", kind="moment")]
-    synced_at: Annotated[datetime, Column("Changed", "q.synced_at", "When its newest version came in", kind="moment")]
+    changed_at: Annotated[
+        datetime,
+        Column(
+            "Changed", "q.changed_at", "When it last became another: its content or domain, gone or back", kind="moment"
+        ),
+    ]
     error: Annotated[str | None, Column("Error", "q.error", "Why a stage could not take it")]
 
 

@@ -35,7 +35,13 @@ class Referral:
     expires_at: Annotated[datetime | None, Column("Expires", "expires_at", kind="expiry")]
     source_created_at: Annotated[datetime | None, Column("Created", "source_created_at", kind="moment")]
     source_updated_at: Annotated[datetime | None, Column("Updated", "source_updated_at", kind="moment")]
-    synced_at: Annotated[datetime, Column("Received", "synced_at", "When its newest version came in", kind="moment")]
+    changed_at: Annotated[
+        datetime,
+        Column("Received", "changed_at", "When it last came in or became another", kind="moment"),
+    ]
+    synced_at: Annotated[
+        datetime, Column("Read", "synced_at", "When a version was last read, also one that was known", kind="moment")
+    ]
     created_at: Annotated[datetime, Column("First tracked", "created_at", kind="moment")]
     updated_at: Annotated[datetime, Column("Row changed", "updated_at", kind="moment")]
 
@@ -51,6 +57,6 @@ LISTED = chosen(COLUMNS, "referral_id", "referral_type", "status", "deal_value",
 FACTS = chosen(
     COLUMNS,
     *("domain", "deal_value", "expires_at", "deal_type", "direction", "qualification", "azure_tenant_id"),
-    *("source_created_at", "source_updated_at", "synced_at"),
+    *("source_created_at", "source_updated_at", "changed_at"),
 )
 """What stands at the head of a referral's page."""

@@ -59,7 +59,7 @@ _ROWS = f"""
     SELECT t.referral_id, t.company_name, t.domain, CASE WHEN t.domain IS NULL THEN
             (SELECT d.skip_reason FROM normalized_domains d WHERE d.referral_id = t.referral_id) END AS skip_reason,
         t.referral_type, t.status, t.substatus, t.is_open, t.deal_value, t.currency, t.expires_at, t.received_at,
-        t.source_updated_at AS updated_at, t.gone_at, t.created_at, t.synced_at,
+        t.source_updated_at AS updated_at, t.gone_at, t.created_at, t.changed_at,
         (SELECT f.error FROM referral_failures f WHERE f.item_key = t.referral_id AND {_OPEN_FAILURE}
             ORDER BY f.last_seen_at DESC LIMIT 1) AS error
     FROM partner_center_referrals t
@@ -237,7 +237,7 @@ def _select(connection: Connection, wanted: QueueFilter, now: datetime) -> _Sele
         untracked.append("false")
         parameters["skip_reason"] = wanted.skip_reason
     if wanted.since is not None:
-        tracked.append("t.synced_at > :since")
+        tracked.append("t.changed_at > :since")
         untracked.append("u.received_at > :since")
         # PostgreSQL takes no zone beyond 15:59:59, and a caller's may be.
         parameters["since"] = wanted.since.astimezone(UTC)

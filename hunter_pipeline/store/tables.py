@@ -191,6 +191,12 @@ partner_center_referrals = Table(
     Column("code_version", Text, nullable=False, comment="Version of the rules that read the payload"),
     run_id_column(),
     time_column("synced_at", "When this row last took in a version", nullable=False, now=True),
+    time_column(
+        "changed_at",
+        "When it last became another: other content, another domain, gone or back; not when it was merely read again",
+        nullable=False,
+        now=True,
+    ),
     time_column("created_at", "When the referral was first tracked", nullable=False, now=True),
     time_column("updated_at", "When the row last changed", nullable=False, now=True),
     # Of use to the work queue, which sorts and searches by them and never reads the payload.
@@ -225,10 +231,11 @@ partner_center_referrals = Table(
         None,
         "domain",
         # What the lead list adds up for each company, so that it need not visit the wide rows.
-        postgresql_include=["is_open", "referral_type", "deal_value", "currency", "expires_at", "synced_at"],
+        postgresql_include=["is_open", "referral_type", "deal_value", "currency", "expires_at", "changed_at"],
     ),
     Index(None, "status"),
     Index(None, "synced_at"),
+    Index(None, "changed_at"),
     Index(None, "referral_type"),
     Index(None, "azure_tenant_id"),
     Index(None, "source_updated_at"),

@@ -125,15 +125,15 @@ def test_the_queue_marks_what_came_in_since_the_last_visit_and_can_be_asked_for_
         moved, came = connection.execute(
             text("SELECT array_agg(referral_id) FROM (SELECT referral_id FROM partner_center_referrals LIMIT 2) q")
         ).scalar_one()
-        last = connection.execute(text("SELECT max(synced_at) FROM partner_center_referrals")).scalar_one()
+        last = connection.execute(text("SELECT max(changed_at) FROM partner_center_referrals")).scalar_one()
         connection.execute(
             text(
                 "UPDATE partner_center_referrals SET created_at = now() - interval '9 days',"
-                " synced_at = now() - interval '9 days'"
+                " changed_at = now() - interval '9 days'"
             )
         )
         connection.execute(
-            text("UPDATE partner_center_referrals SET synced_at = :last WHERE referral_id = ANY(:ids)"),
+            text("UPDATE partner_center_referrals SET changed_at = :last WHERE referral_id = ANY(:ids)"),
             {"last": last, "ids": [moved, came]},
         )
         connection.execute(

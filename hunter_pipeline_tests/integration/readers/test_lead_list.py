@@ -47,7 +47,7 @@ class Leads:
             "is_open": True,
             "code_version": "1",
             "run_id": "run",
-            "synced_at": NOW,
+            "changed_at": NOW,
         }
         self.connection.execute(insert(partner_center_referrals).values(**{**row, **values}))
         self.connection.execute(
@@ -147,7 +147,7 @@ def test_a_lead_carries_company_score_and_referrals(leads: Leads):
         expires_at=NOW,
         deal_value=Decimal(7),
         currency="USD",
-        synced_at=NOW + timedelta(hours=1),
+        changed_at=NOW + timedelta(hours=1),
     )
     lead = get_lead(leads.connection, "a.com")
     assert lead is not None
@@ -338,7 +338,7 @@ def many(leads: Leads) -> Leads:
                 deal_value=dice.choice([None, Decimal(5), Decimal("7.25"), Decimal(number)]),
                 currency="EUR",
                 expires_at=dice.choice([None, NOW, NOW + timedelta(microseconds=number)]),
-                synced_at=NOW + timedelta(seconds=dice.randint(0, 3)),
+                changed_at=NOW + timedelta(seconds=dice.randint(0, 3)),
             )
         if number % 5:
             leads.score(domain, dice.choice([10, 10, 55, number]), dice.choice(["P1", "P2"]))
