@@ -24,6 +24,9 @@ REFERRAL_VERSION: str = "1"
 UNKNOWN_STATUS = "Unknown"
 """Status of a referral that has none."""
 
+STATUSES = ("None", "New", "Active", "Closed", UNKNOWN_STATUS)
+"""Every status that Partner Center documents, and the one of a referral that gives none."""
+
 
 class UnreadableReferral(ValueError):  # noqa: N818 - it names the payload, as callers speak of it
     """The payload cannot be read as a referral. The text names the path and the fault, never the value."""

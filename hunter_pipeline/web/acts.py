@@ -23,6 +23,7 @@ from hunter_pipeline.partner_center.changes import ACTIONS, Action, ChangeRefuse
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.services import make_acting
 from hunter_pipeline.web import schemas
+from hunter_pipeline.web.parameters import ONLY_KNOWN
 from hunter_pipeline.web.people import actor_of
 from hunter_pipeline.web.problems import problems
 from hunter_pipeline.web.render import render
@@ -30,7 +31,7 @@ from hunter_pipeline.web.security import WAYS_IN
 from hunter_pipeline.web.services import Use
 
 pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-api = APIRouter(prefix="/api", dependencies=WAYS_IN)
+api = APIRouter(prefix="/api", dependencies=[*WAYS_IN, ONLY_KNOWN])
 
 ReferralId = Annotated[str, Path(min_length=1, max_length=255)]
 

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Respon
 from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, AwareDatetime
 
+from hunter_pipeline.partner_center.referral import STATUSES
 from hunter_pipeline.readers import stories
 from hunter_pipeline.readers.cursor import storable
 from hunter_pipeline.readers.export import lead_record
@@ -31,6 +32,7 @@ from hunter_pipeline.readers.lead_list import (
 from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
 from hunter_pipeline.web import schemas
 from hunter_pipeline.web.downloads import CSV, XLSX, file_of
+from hunter_pipeline.web.parameters import ONLY_KNOWN, refusal
 from hunter_pipeline.web.problems import DISABLED, problems
 from hunter_pipeline.web.security import WAYS_IN
 from hunter_pipeline.web.services import Services, Use
@@ -38,9 +40,7 @@ from hunter_pipeline.web.sync import FINAL, SyncState, start_sync, sync_state
 
 _POLL_SECONDS = 0.5
 
-router = APIRouter(prefix="/api", dependencies=WAYS_IN)
-
-Text = Annotated[str | None, Query(max_length=200)]
+router = APIRouter(prefix="/api", dependencies=[*WAYS_IN, ONLY_KNOWN])
 
 
 def _one_of(parameter: str, description: str) -> tuple[Any, Any]:
@@ -184,15 +184,23 @@ def lead(services: Use, domain: Annotated[str, Path(max_length=255)]) -> Any:
 def referrals(
     services: Use,
     referral_type: Annotated[str | None, *_one_of("referral_type", "`none`: it cannot be told")] = None,
-    status: Text = None,
+    status: Annotated[
+        str | None, Query(max_length=200, description=f"{', '.join(STATUSES)}, or another that some referral has")
+    ] = None,
     domain: Annotated[str | None, Query(max_length=255)] = None,
     is_open: Annotated[bool | None, Query(description="Whether it still counts for scoring")] = None,
     limit: Limit = 50,
     after: Cursor = None,
 ) -> Any:
     """Every tracked referral, with or without a company domain, the last synced first."""
-    chosen = stories.ReferralFilter(referral_type, status, domain.lower() if domain else None, is_open)
     with services.reading.connect() as connection:
+        if status is not None:
+            there_are = dict.fromkeys((*STATUSES, *stories.statuses_in_use(connection)))
+            found_status = next((each for each in there_are if each.casefold() == status.strip().casefold()), None)
+            if found_status is None:
+                raise refusal("status", status, f"there is no status {status[:50]!r}; use {', '.join(there_are)}")
+            status = found_status
+        chosen = stories.ReferralFilter(referral_type, status, domain.lower() if domain else None, is_open)
         found, cursor = stories.list_referrals(connection, chosen, limit, after)
     return {"referrals": found, "next": cursor}
 

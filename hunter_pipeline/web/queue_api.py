@@ -24,11 +24,12 @@ from hunter_pipeline.readers.referral_queue import (
 from hunter_pipeline.vocabulary import ReferralTypeFilter
 from hunter_pipeline.web import schemas
 from hunter_pipeline.web.downloads import CSV, XLSX, file_of
+from hunter_pipeline.web.parameters import ONLY_KNOWN
 from hunter_pipeline.web.problems import problems
 from hunter_pipeline.web.security import WAYS_IN
 from hunter_pipeline.web.services import Use
 
-router = APIRouter(prefix="/api", dependencies=WAYS_IN)
+router = APIRouter(prefix="/api", dependencies=[*WAYS_IN, ONLY_KNOWN])
 
 
 @router.get(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Engine
+from sqlalchemy import text as sql
 from starlette.testclient import TestClient
 
 from hunter_pipeline.scoring import rules as rules_module
@@ -28,6 +30,56 @@ def test_an_unknown_value_is_refused_with_the_list_of_valid_ones(
     answer = client.get("/api/leads", params={parameter: wrong})
     assert answer.status_code == 422
     assert valid in answer.json()["detail"][0]["msg"]
+
+
+ROUTES = [
+    ("/api/leads", "segment"),
+    ("/api/leads/contoso.com", "none"),
+    ("/api/referrals", "is_open"),
+    ("/api/referrals/queue", "skip_reason"),
+    ("/api/referrals/none", "none"),
+    ("/api/referrals/none/lineage", "none"),
+    ("/api/referrals/sync/none", "none"),
+]
+
+
+@pytest.mark.parametrize(("path", "valid"), ROUTES)
+def test_the_api_refuses_a_parameter_that_there_is_not_and_names_those_that_there_are(
+    client: TestClient, path: str, valid: str
+):
+    answer = client.get(path, params={"segmnet": "Cold", "limit": "1"})
+    assert answer.status_code == 422
+    (problem, *_) = answer.json()["detail"]
+    assert problem["loc"] == ["query", "segmnet"]
+    assert problem["msg"].startswith("there is no parameter 'segmnet'; ")
+    assert valid in problem["msg"]
+
+
+def test_a_parameter_that_is_not_read_starts_no_sync(client: TestClient):
+    answer = client.post("/api/referrals/sync", params={"force": "true"})
+    assert answer.status_code == 422
+    assert "'force'; there are wait" in answer.json()["detail"][0]["msg"]
+
+
+@pytest.mark.parametrize("path", ["/", "/referrals", "/docs", "/metrics", "/healthz"])
+def test_a_page_and_what_machines_watch_take_a_link_with_anything_added_to_it(client: TestClient, path: str):
+    assert client.get(path, params={"utm_source": "mail", "fbclid": "1"}).status_code == 200
+
+
+def test_a_status_that_no_referral_has_is_refused_with_those_that_there_are(client: TestClient, filled_engine: Engine):
+    answer = client.get("/api/referrals", params={"status": "Actve"})
+    assert answer.status_code == 422
+    problem = answer.json()["detail"][0]
+    assert problem["loc"] == ["query", "status"]
+    assert problem["msg"].startswith("there is no status 'Actve'; use ")
+    with filled_engine.connect() as connection:
+        used = connection.execute(sql("SELECT DISTINCT status FROM partner_center_referrals")).scalars().all()
+    for status in (*used, "None", "New", "Active", "Closed"):
+        assert status in problem["msg"]
+        found = client.get("/api/referrals", params={"status": status.upper(), "limit": 200})
+        assert found.status_code == 200
+        assert bool(found.json()["referrals"]) is (status in used)
+        assert {each["status"] for each in found.json()["referrals"]} <= {status}
 
 
 def test_case_does_not_matter(client: TestClient):
