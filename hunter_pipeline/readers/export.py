@@ -7,10 +7,12 @@ apostrophe in front (OWASP, "CSV Injection"), in both spreadsheet formats.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import StringIO
 from itertools import islice
 from typing import Any
 
@@ -45,16 +47,18 @@ def write_csv(records: Iterable[object], columns: Sequence[Declared] = EXPORTED)
     it to files opened with `newline=""`.
     """
     yield "\N{ZERO WIDTH NO-BREAK SPACE}"
-    import pandas as pd  # here, because it takes a second to import
-
     names = [column.name for column in columns]
-    rows = iter(records)
-    chunk: list[object] | None = None
-    while chunk is None or len(chunk) == _CHUNK:
-        header = chunk is None
-        chunk = list(islice(rows, _CHUNK))
-        frame = pd.DataFrame([_cells(record, names) for record in chunk], columns=names, dtype=object)
-        yield frame.to_csv(index=False, header=header, lineterminator="\r\n")
+    piece = StringIO(newline="")
+    rows = csv.writer(piece)
+    rows.writerow(names)
+    source = iter(records)
+    while chunk := list(islice(source, _CHUNK)):
+        rows.writerows(_cells(record, names) for record in chunk)
+        yield piece.getvalue()
+        piece.seek(0)
+        piece.truncate()
+    if piece.tell():  # no record, but the header
+        yield piece.getvalue()
 
 
 def write_xlsx(

@@ -72,6 +72,23 @@ def test_a_csv_begins_with_the_mark_that_excel_needs():
     assert next(write_csv([])) == MARK
 
 
+def test_the_bytes_of_a_csv_are_what_spreadsheets_have_been_given_so_far():
+    odd = replace(
+        LEAD, domain="b.com", company_name="Ş\r日", reason="", score=None, deals=(), deal_value=Decimal("1E+3")
+    )
+    assert "".join(write_csv([LEAD, odd])).encode() == (
+        b"\xef\xbb\xbfdomain,company_name,referral_type,category,category_label,score,segment,reason,provider,"
+        b"priority_score,technical_heat,commercial_segment,commercial_heat,referrals,open_referrals,deal_value,currency,"
+        b"deals,expires_at,last_synced_at,azure_tenant_id\r\n"
+        b'contoso.com,"Contoso, ""Ltd""\nT\xc3\xbcrkiye",co-sell,P1,High Potential Greenfield,65,Migration,because,'
+        b"Google,3,Hot,GREENFIELD,HIGH,2,1,-100.50,EUR,"
+        b"'-100.50 EUR + 7 USD,2026-11-25T09:00:00+00:00,2026-11-24T09:00:00+00:00,\r\n"
+        b'b.com,"\xc5\x9e\r\xe6\x97\xa5",co-sell,P1,High Potential Greenfield,,Migration,,Google,'
+        b"3,Hot,GREENFIELD,HIGH,2,1,1E+3,EUR,"
+        b",2026-11-25T09:00:00+00:00,2026-11-24T09:00:00+00:00,\r\n"
+    )
+
+
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe(text: str):
     lead = replace(LEAD, company_name=text, reason=text)
@@ -118,6 +135,20 @@ def test_a_record_is_plain_json_with_utc_times():
     assert record["expires_at"] == "2026-11-25T09:00:00Z"
     assert record["deal_value"] == -100.5
     assert record["deals"] == [{"currency": "EUR", "value": -100.5}, {"currency": "USD", "value": 7}]
+
+
+def test_a_csv_is_sent_while_its_rows_are_read():
+    read: list[int] = []
+
+    def rows() -> Iterator[Lead]:
+        for number in range(2500):
+            read.append(number)
+            yield LEAD
+
+    pieces = write_csv(rows())
+    assert (next(pieces), len(read)) == (MARK, 0)
+    assert (next(pieces).count("contoso.com"), len(read)) == (1000, 1000)
+    assert [piece.count("contoso.com") for piece in pieces] == [1000, 500]
 
 
 def test_a_workbook_begins_before_its_first_row_is_read_and_grows_while_they_are():
