@@ -12,6 +12,7 @@ import json
 from sqlalchemy import Engine, text
 
 from benchmarks.flow import referral
+from hunter_pipeline.pipeline.company_sums import NAMES, SUMS_OF_ONE
 
 _PAYLOADS = 200
 _NAMES = (
@@ -71,10 +72,12 @@ _STEPS = (
     SELECT 'partnercenter', t.referral_id, t.domain, t.company_name, '{}', t.raw_id, 'fill'
     FROM partner_center_referrals t WHERE t.domain IS NOT NULL
     """,
-    """
-    INSERT INTO companies (domain, canonical_name, provider, run_id)
-    SELECT domain, min(company_name), (ARRAY['M365', 'Google', 'Local', 'Hosting'])[1 + min(raw_id) % 4], 'fill'
-    FROM partner_center_referrals WHERE domain IS NOT NULL GROUP BY domain
+    f"""
+    INSERT INTO companies (domain, canonical_name, provider, run_id, {NAMES})
+    SELECT d.domain, d.name, (ARRAY['M365', 'Google', 'Local', 'Hosting'])[1 + d.first % 4], 'fill', q.*
+    FROM (SELECT domain, min(company_name) AS name, min(raw_id) AS first
+        FROM partner_center_referrals WHERE domain IS NOT NULL GROUP BY domain) d
+    CROSS JOIN LATERAL ({SUMS_OF_ONE}) q
     """,
     """
     INSERT INTO lead_scores (domain, score, segment, reason, priority_score, technical_heat, commercial_segment,

@@ -38,7 +38,8 @@ CONTENT: Mapping[str, str] = {
     "referrals": f"SELECT referral_id, {_OF_VERSION}, domain, status, is_open, gone_at IS NULL, azure_tenant_id"
     " FROM partner_center_referrals",
     "leads": f"SELECT external_id, {_OF_VERSION}, domain, company_name, website FROM raw_leads",
-    "companies": "SELECT domain, canonical_name, provider, azure_tenant_id FROM companies",
+    "companies": "SELECT domain, canonical_name, provider, azure_tenant_id, referrals, open_referrals, deals,"
+    " expires_at FROM companies",
     "signals": "SELECT domain, status, provider, signals FROM domain_signals",
     "scores": "SELECT domain, score, segment, category, reason, breakdown, inputs FROM lead_scores",
     "score history": "SELECT domain, cause, old_score, new_score FROM lead_score_history",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from hunter_pipeline.pipeline.company_sums import SUMS
 from hunter_pipeline.pipeline.scores import FOUND_BY_SCAN
 from hunter_pipeline.readers import lead_columns
 from hunter_pipeline.store.tables import domain_signals
@@ -39,12 +40,12 @@ _SCORED: tuple[Source, ...] = (
 )
 
 _TABLES = {"c": COMPANIES, "s": SCORES, "t": TRACKED}
-"""What the short names in the SQL of `lead_columns` stand for."""
+"""What the short names in the SQL of `lead_columns` and `company_sums` stand for."""
 
 
 def _read_by(sql: str) -> tuple[Source, ...]:
-    """The columns that the expression of a column of the lead list reads; a count reads the referrals' ids."""
-    named = re.findall(r"\b([cst])\.([a-z_]+)", sql) or [("t", "referral_id")]
+    """The columns that the expression of a sum, or of a column of the lead list, reads."""
+    named = re.findall(r"\b([cst])\.([a-z_]+)", sql)
     return tuple(dict.fromkeys((_TABLES[short], column) for short, column in named))
 
 
@@ -90,6 +91,8 @@ COLUMN_SOURCES: Mapping[str, Mapping[str, tuple[Source, ...]]] = {
         "azure_tenant_id": ((TRACKED, "azure_tenant_id"), (TRACKED, "source_updated_at")),
         "provider": ((TRACKED, "azure_tenant_id"), (SIGNALS, "provider")),
         "sort_name": ((TRACKED, "company_name"),),
+        **{name: _read_by(sql) for name, sql in SUMS.items()},
+        "deal_currency": ((TRACKED, "currency"), (TRACKED, "deal_value")),
         **dict.fromkeys(("search_text", "search_grams"), ((LEADS, "domain"), (TRACKED, "company_name"))),
     },
     SIGNALS: {"domain": ((COMPANIES, "domain"),)},

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, text
 from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.partner_center.persons import Named, apart, named_in, named_in_text, without_sellers
 from hunter_pipeline.partner_center.referral import UnreadableReferral, referral_id_of
+from hunter_pipeline.pipeline.company_sums import write_sums
 from hunter_pipeline.pipeline.context import StageContext
 
 Kind = Literal["referral", "email", "domain"]
@@ -192,6 +193,7 @@ def remove_referrals(connection: Connection, referral_ids: Sequence[str]) -> dic
     connection.execute(
         text("UPDATE companies SET canonical_name = NULL WHERE domain = ANY(:domains)"), {"domains": domains}
     )
+    write_sums(connection, domains)
     counts["stage_queue"] = (
         counts.get("stage_queue", 0)
         + connection.execute(text("DELETE FROM stage_queue WHERE item = ANY(:ids)"), ids).rowcount

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from hunter_pipeline.pipeline.company_sums import NAMES, SUMS, SUMS_OF_ONE, write_sums
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.pipeline.lineage import ON_CONFLICT, not_told
 from hunter_pipeline.pipeline.queue import Queue
@@ -71,14 +72,17 @@ WITH wanted AS (
     WHERE l.domain = ANY(:items)
     GROUP BY l.domain
 ), changed AS (
-    INSERT INTO companies AS c (domain, canonical_name, provider, azure_tenant_id, run_id, created_at, updated_at)
-    SELECT w.domain, w.name, CASE WHEN w.tenant IS NOT NULL THEN 'M365' ELSE s.provider END, w.tenant, :run, :now, :now
-    FROM wanted w
+    INSERT INTO companies AS c
+        (domain, canonical_name, provider, azure_tenant_id, run_id, created_at, updated_at, {NAMES})
+    SELECT d.domain, d.name, CASE WHEN d.tenant IS NOT NULL THEN 'M365' ELSE s.provider END, d.tenant, :run, :now, :now,
+        {", ".join(f"q.{name}" for name in SUMS)}
+    FROM wanted d
+    CROSS JOIN LATERAL ({SUMS_OF_ONE}) q
     LEFT JOIN companies o USING (domain)
     LEFT JOIN domain_signals s USING (domain)
-    WHERE o.domain IS NULL OR o.azure_tenant_id IS DISTINCT FROM w.tenant
-        OR o.canonical_name IS DISTINCT FROM coalesce(w.name, o.canonical_name)
-        OR (w.tenant IS NOT NULL AND o.provider IS DISTINCT FROM 'M365')
+    WHERE o.domain IS NULL OR o.azure_tenant_id IS DISTINCT FROM d.tenant
+        OR o.canonical_name IS DISTINCT FROM coalesce(d.name, o.canonical_name)
+        OR (d.tenant IS NOT NULL AND o.provider IS DISTINCT FROM 'M365')
     ON CONFLICT (domain) DO UPDATE SET canonical_name = coalesce(excluded.canonical_name, c.canonical_name),
         provider = excluded.provider, azure_tenant_id = excluded.azure_tenant_id, run_id = excluded.run_id,
         updated_at = excluded.updated_at
@@ -119,7 +123,7 @@ def make_leads(context: StageContext) -> StageReport:
 
 
 def upsert_companies(context: StageContext) -> StageReport:
-    """Make or update the company of every domain that has a lead.
+    """Make or update the company of every domain that has a lead, and what the referrals of a domain add up to.
 
     A declared Azure tenant makes the provider M365 and keeps it so, whatever DNS says.
 
@@ -131,6 +135,7 @@ def upsert_companies(context: StageContext) -> StageReport:
         for items in queue.items("SELECT DISTINCT domain FROM raw_leads", AT_ONCE):
             parameters = {"run": context.run_id, "now": context.clock(), "items": items}
             changed = connection.execute(text(WRITE_COMPANIES), parameters).one()
+            write_sums(connection, items)
             counts["added"] += changed.added
             counts["updated"] += changed.updated
         totals = queue.totals(

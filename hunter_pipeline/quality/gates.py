@@ -19,6 +19,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from hunter_pipeline.pipeline.company_sums import SUMS, SUMS_OF_ONE
 from hunter_pipeline.pipeline.queue import MOST_SEEN, mark
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY
 from hunter_pipeline.quality.verdicts import Verdict
@@ -177,6 +178,22 @@ GATES = (
             FROM raw_leads l LEFT JOIN companies c USING (domain)
             WHERE l.updated_at < :before AND (:all OR l.domain = ANY(CAST(:marks AS text[])))
         """,
+    ),
+    Gate(
+        stage="companies",
+        name="sums_equal_referrals",
+        rule="What is kept with each company is what its referrals add up to.",
+        total="companies",
+        parts=("exact",),
+        broken="wrong",
+        # What was marked since is about to be added up anew.
+        rows=f"""
+            SELECT d.domain AS item, d.domain AS mark, CASE WHEN ({", ".join(f"d.{name}" for name in SUMS)})
+                IS NOT DISTINCT FROM ({", ".join(f"q.{name}" for name in SUMS)}) THEN 'exact' END AS part
+            FROM companies d CROSS JOIN LATERAL ({SUMS_OF_ONE}) q
+            WHERE (:all OR d.domain = ANY(CAST(:marks AS text[])))
+                AND NOT EXISTS (SELECT FROM stage_queue m WHERE m.stage = 'companies' AND m.item = d.domain)
+        """,  # noqa: S608 - constants
     ),
     Gate(
         stage="lead_scores",

@@ -58,7 +58,6 @@ class Column:
     :param sql: the expression that reads it; the module of the columns says over which tables.
     :param help: what it means, in one sentence for the API's reader and for a page's tooltip.
     :param sort: None: no list is sorted by it.
-    :param added_up: whether `sql` is an aggregate over a lead's referrals.
     """
 
     label: str
@@ -66,7 +65,6 @@ class Column:
     help: str = ""
     kind: Kind = "text"
     sort: Sort | None = None
-    added_up: bool = False
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The help text as the description in the OpenAPI document."""

@@ -21,14 +21,14 @@ class Key:
     :param expression: SQL.
     :param sql_type: type of the expression, to which the value of a cursor is cast.
     :param parse: reads that value back from its text; raises ValueError where it is none.
-    :param facts: names of sums over a lead's referrals that the expression rests on.
+    :param indexed: whether the index of the order holds the rows without a value, too: they are found there then.
     """
 
     expression: str
     descending: bool
     sql_type: str
     parse: Callable[[str], object]
-    facts: tuple[str, ...] = ()
+    indexed: bool = False
 
 
 def beyond(keys: Sequence[Key], backwards: bool = False) -> str:

@@ -1,16 +1,14 @@
 """The columns of a lead: each declared once, and where it is shown.
 
 Belongs here: what the lead list, the lead's page, the API, the exports and `hunter leads` say of a lead. Does not
-belong here: which leads (`lead_list`). The SQL speaks of `companies` c, `lead_scores` s and, in an aggregate, of the
-lead's rows of `partner_center_referrals` t.
+belong here: which leads (`lead_list`), and how referrals are added up (`pipeline.company_sums`). The SQL speaks of
+`companies` c and `lead_scores` s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated
 
 from hunter_pipeline.readers.columns import Amount, Column, Sort, chosen, declared_columns
@@ -19,9 +17,6 @@ from hunter_pipeline.vocabulary import ReferralType
 TYPE_BEFORE_SCORING = """(SELECT t.referral_type FROM partner_center_referrals t
     WHERE t.domain = c.domain AND t.referral_type IS NOT NULL ORDER BY t.is_open DESC, t.referral_type LIMIT 1)"""
 """Type of a lead that has no score yet: that of an open referral before a closed one."""
-
-DEALS = "FILTER (WHERE t.is_open AND t.deal_value IS NOT NULL)"
-"""The open referrals that have a value, as the filter of an aggregate."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +28,6 @@ class Deal:
 
     def __str__(self) -> str:
         return f"{self.value} {self.currency}" if self.currency else str(self.value)
-
-
-def add_up(values: Sequence[tuple[str | None, str]]) -> tuple[Deal, ...]:
-    """Deal values with their currencies as one sum for each currency, the largest first."""
-    sums: dict[str | None, Decimal] = {}
-    for currency, value in values:
-        sums[currency] = sums.get(currency, Decimal()) + Decimal(value)
-    return tuple(Deal(*each) for each in sorted(sums.items(), key=lambda each: (-each[1], each[0] or "")))
 
 
 @dataclass(frozen=True)
@@ -90,69 +77,60 @@ class Lead:
     commercial_heat: Annotated[
         str | None, Column("Commercial heat", "s.commercial_heat", "How well that sells: HIGH, MEDIUM, LOW")
     ]
-    referrals: Annotated[
-        int, Column("Referrals", "count(*)", "Number of its referrals, open or not", kind="number", added_up=True)
-    ]
+    referrals: Annotated[int, Column("Referrals", "c.referrals", "Number of its referrals, open or not", kind="number")]
     open_referrals: Annotated[
         int,
         Column(
             "Open referrals",
-            "count(*) FILTER (WHERE t.is_open)",
+            "c.open_referrals",
             "Of these, still to be won",
             kind="number",
-            added_up=True,
         ),
     ]
     deal_value: Annotated[
         Amount | None,
         Column(
             "Deal value",
-            f"CASE WHEN min(coalesce(t.currency, '')) {DEALS} = max(coalesce(t.currency, '')) {DEALS}"
-            f" THEN sum(t.deal_value) {DEALS} END",
+            "c.deal_value",
             "Sum over the open referrals; null: none, or several currencies, which `deals` tells apart",
             kind="money",
             sort=Sort("deal_value", largest_first=True),
-            added_up=True,
         ),
     ]
     currency: Annotated[
         str | None,
         Column(
             "Currency",
-            f"CASE WHEN min(t.currency) {DEALS} = max(t.currency) {DEALS} THEN min(t.currency) {DEALS} END",
+            "c.currency",
             "ISO 4217 code of the deal value",
-            added_up=True,
         ),
     ]
     deals: Annotated[
         tuple[Deal, ...],
         Column(
             "Deals",
-            f"array_agg(ARRAY[t.currency, CAST(t.deal_value AS text)]) {DEALS}",
+            "c.deals",
             "The same in each currency, the largest first",
-            added_up=True,
         ),
     ]
     expires_at: Annotated[
         datetime | None,
         Column(
             "Expires",
-            "min(t.expires_at) FILTER (WHERE t.is_open)",
+            "c.expires_at",
             "Earliest expiry of an open referral",
             kind="expiry",
             sort=Sort("expires"),
-            added_up=True,
         ),
     ]
     last_synced_at: Annotated[
         datetime | None,
         Column(
             "Received",
-            "max(t.changed_at)",
+            "c.last_received_at",
             "When one of its referrals last came in or became another",
             kind="moment",
             sort=Sort("synced", largest_first=True),
-            added_up=True,
         ),
     ]
     azure_tenant_id: Annotated[

@@ -7,8 +7,8 @@ anywhere in the list and rows that arrive meanwhile neither repeat nor hide othe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, text
 from hunter_pipeline.readers.columns import SQL_TYPES
 from hunter_pipeline.readers.cursor import InvalidCursor, decode_cursor, encode_cursor, storable
 from hunter_pipeline.readers.keyset import Key, Rates, beyond, worth
-from hunter_pipeline.readers.lead_columns import COLUMNS, DEALS, TYPE_BEFORE_SCORING, Lead, add_up
+from hunter_pipeline.readers.lead_columns import COLUMNS, TYPE_BEFORE_SCORING, Deal, Lead
 from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scoring.rules import CATEGORIES, SEGMENTS
 from hunter_pipeline.vocabulary import BADGES, NO_TYPE
@@ -82,20 +82,13 @@ class LeadPage:
 
 
 _RANK = (Key("s.category", False, "text", str), Key("s.score", True, "smallint", int))
-_ADDED_UP = {column.name: column.column.sql for column in COLUMNS if column.column.added_up}
-"""What a lead's referrals add up to, column by column."""
-
-_FIELDS = ", ".join(
-    f"r.{each.name}" if each.column.added_up else f"{each.column.sql} AS {each.name}" for each in COLUMNS
-)
+_FIELDS = ", ".join(f"{each.column.sql} AS {each.name}" for each in COLUMNS)
 _NAMES = tuple(column.name for column in COLUMNS)
 
-_FACTS_OF_ONE = (
-    f"SELECT {', '.join(f'{sql} AS {name}' for name, sql in _ADDED_UP.items())} FROM partner_center_referrals t"  # noqa: S608
-    " WHERE t.domain = c.domain"
-)
 _BASE = "FROM companies c LEFT JOIN lead_scores s ON s.domain = c.domain"
 _IS_LEAD = "EXISTS (SELECT FROM raw_leads l WHERE l.domain = c.domain)"
+_IS_THIS_A_LEAD = "EXISTS (SELECT FROM raw_leads l WHERE l.domain = c.domain OFFSET 0)"
+"""The same, asked for one company after the other: a page wants few of them, and PostgreSQL would join them all."""
 
 
 def choice(parameter: str, value: str) -> str:
@@ -149,7 +142,7 @@ def list_leads(
     for without in order[order.index(unset) :]:
         missing = limit + 1 - len(rows)
         if missing > 0:
-            found = _page(connection, lead_filter, keys, without, values, backwards, missing, rates)
+            found = _page(connection, lead_filter, keys, without, values, backwards, missing)
             rows += [(row, without) for row in found]
         values = None
     more = len(rows) > limit
@@ -175,18 +168,15 @@ def iter_leads(
     """
     keys = _keys(sort, rates)
     for without in (False, True):
-        source, ordered, parameters = _cut(lead_filter or LeadFilter(), keys, without, None, False, rates)
-        statement = text(f"SELECT c.domain {source} ORDER BY {_order(ordered, backwards=False)}")
+        source, _, order, parameters = _cut(lead_filter or LeadFilter(), keys, without, None, False)
+        statement = text(f"SELECT c.domain {source} ORDER BY {order}")
         options = {"yield_per": _STREAM_ROWS}
         streamed = connection.execute(statement, parameters, execution_options=options).scalars()
         for domains in streamed.partitions(_STREAM_ROWS):
             found = {
                 row.domain: _lead(row)
                 for row in connection.execute(
-                    text(
-                        f"SELECT {_FIELDS} {_BASE} CROSS JOIN LATERAL ({_FACTS_OF_ONE}) r"
-                        " WHERE c.domain = ANY(:domains)"
-                    ),
+                    text(f"SELECT {_FIELDS} {_BASE} WHERE c.domain = ANY(:domains)"),
                     {"domains": list(domains)},
                 )
             }
@@ -195,7 +185,7 @@ def iter_leads(
 
 def count_leads(connection: Connection, lead_filter: LeadFilter | None = None) -> int:
     """How many leads pass the filter."""
-    where, parameters = _conditions(lead_filter or LeadFilter())
+    where, parameters = _conditions(lead_filter or LeadFilter(), _IS_LEAD)
     found: int = connection.execute(
         text(f"SELECT count(*) {_BASE} WHERE {where}"),
         parameters,
@@ -226,21 +216,32 @@ def _keys(sort: str, rates: Rates | None) -> tuple[Key, ...]:
         return _RANK
     descending = sort.startswith("-")
     column = _SORTABLE[sort.removeprefix("-")]
-    if column.name == "deal_value" and rates:
-        return (Key("r.worth", descending, "numeric", Decimal, ("worth",)),)
     assert column.sort is not None
-    fact = column.column.added_up
-    expression = column.sort.sql or (f"r.{column.name}" if fact else column.column.sql)
-    key = Key(expression, descending, *SQL_TYPES[column.type], facts=(column.name,) if fact else ())
-    if column.name != "deal_value":
-        return (key,)
-    # Amounts in two currencies cannot be compared, so each currency has its own stretch of the list.
-    currency = "CASE WHEN r.deal_value IS NOT NULL THEN coalesce(r.currency, '') END"
-    return (Key(currency, False, "text", str, ("currency", "deal_value")), key)
+    if column.name == "deal_value":
+        if rates:
+            return (Key(_worth(rates), descending, "numeric", Decimal),)
+        # Amounts in two currencies cannot be compared, so each currency has its own stretch of the list.
+        return (
+            Key("c.deal_currency", not descending, "text", str, indexed=True),
+            Key("c.deal_value", descending, "numeric", Decimal, indexed=True),
+        )
+    expression = column.sort.sql or column.column.sql
+    # A lead that has no score has no row there.
+    return (Key(expression, descending, *SQL_TYPES[column.type], indexed=expression.startswith("c.")),)
 
 
-def _conditions(lead_filter: LeadFilter) -> tuple[str, dict[str, Any]]:
-    conditions = [_IS_LEAD]
+def _worth(rates: Rates) -> str:
+    """What a lead's open referrals are worth in the one currency that all rates are in; null without one of them."""
+    several = worth("CAST(deal->>1 AS numeric)", "(deal->>0)", rates)
+    return (
+        f"CASE WHEN c.deal_currency IS NOT NULL THEN {worth('c.deal_value', 'c.currency', rates)}"  # noqa: S608 - constants
+        f" WHEN c.deals IS NOT NULL THEN (SELECT CASE WHEN count(*) = count({several}) THEN sum({several}) END"
+        " FROM jsonb_array_elements(c.deals) deal) END"
+    )
+
+
+def _conditions(lead_filter: LeadFilter, is_lead: str) -> tuple[str, dict[str, Any]]:
+    conditions = [is_lead]
     parameters: dict[str, Any] = {}
 
     def add(condition: str, **values: object) -> None:
@@ -298,19 +299,17 @@ def _page(
     values: Sequence[object] | None,
     backwards: bool,
     limit: int,
-    rates: Rates | None,
 ) -> Sequence[Row[Any]]:
-    source, ordered, parameters = _cut(lead_filter, keys, without, values, backwards, rates)
-    order = _order(ordered, backwards)
+    source, ordered, order, parameters = _cut(lead_filter, keys, without, values, backwards)
     outer = ", ".join(f"page.k{number} {_way(key, backwards)}" for number, key in enumerate(ordered))
     wanted = ", ".join(f"{key.expression} AS k{number}" for number, key in enumerate(ordered))
-    # The facts of a page's leads are added up after the page is cut, not for the whole list.
+    # Only the leads of the page are read in full.
     return connection.execute(
         text(
             f"SELECT {_FIELDS}, page.* FROM"  # noqa: S608 - constants of this module
             f" (SELECT {wanted} {source} ORDER BY {order} LIMIT :limit) page"
             f" JOIN companies c ON c.domain = page.k{len(ordered) - 1} LEFT JOIN lead_scores s ON s.domain = c.domain"
-            f" CROSS JOIN LATERAL ({_FACTS_OF_ONE}) r ORDER BY {outer}"
+            f" ORDER BY {outer}"
         ),
         {**parameters, "limit": limit},
     ).all()
@@ -322,44 +321,33 @@ def _cut(
     without: bool,
     values: Sequence[object] | None,
     backwards: bool,
-    rates: Rates | None,
-) -> tuple[str, tuple[Key, ...], dict[str, Any]]:
-    """The leads that have the first key, or those that lack it: FROM and WHERE, the keys of their order, parameters."""
-    where, parameters = _conditions(lead_filter)
-    own = () if without else tuple(keys)
-    ordered = (*own, Key("c.domain", False, "text", str))
+) -> tuple[str, tuple[Key, ...], str, dict[str, Any]]:
+    """The leads that have the first key, or those that lack it.
+
+    :returns: FROM and WHERE; the keys that tell two of them apart; ORDER BY; parameters.
+    """
+    where, parameters = _conditions(lead_filter, _IS_THIS_A_LEAD)
+    # The domain goes the way of the key before it, as in the index of the order; in that of the ranking it does not.
+    turned = keys[-1].descending and keys is not _RANK
+    # Of scores it is their own, so that a cursor is a place in their index.
+    own = "s.domain" if keys[0].expression.startswith("s.") and not without else "c.domain"
+    order: tuple[Key, ...] = (*keys, Key(own, turned, "text", str))
+    ordered = order
+    if without:
+        # They stand by their domains, and in that order in the index as well: all are equal in what they lack.
+        held = tuple(key for key in keys if key.indexed)
+        order = tuple(replace(key, descending=key.descending is not turned) for key in (*held, order[-1]))
+        ordered = order[-1:]
     where += f" AND {keys[0].expression} IS {'NULL' if without else 'NOT NULL'}"
     if values is not None:
         where += " AND " + beyond(ordered, backwards)
         parameters |= {f"k{number}": value for number, value in enumerate(values)}
-    needed = _facts_of(keys)
-    facts = f"LEFT JOIN ({_facts_of_all(rates, *needed)}) r ON r.domain = c.domain" if needed else ""
-    return f"{_BASE} {facts} WHERE {where}", ordered, parameters
+    by = ", ".join(f"{key.expression} {_way(key, backwards)}" for key in order)
+    return f"{_BASE} WHERE {where}", ordered, by, parameters
 
 
 def _way(key: Key, backwards: bool) -> str:
     return "DESC" if key.descending is not backwards else "ASC"
-
-
-def _order(keys: Sequence[Key], backwards: bool) -> str:
-    return ", ".join(f"{key.expression} {_way(key, backwards)}" for key in keys)
-
-
-def _facts_of(keys: Sequence[Key]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(fact for key in keys for fact in key.facts))
-
-
-def _columns(names: Iterable[str], facts: Mapping[str, str]) -> str:
-    return ", ".join(f"{facts[name]} AS {name}" for name in dict.fromkeys(names))
-
-
-def _facts_of_all(rates: Rates | None, *names: str) -> str:
-    each = worth("t.deal_value", "t.currency", rates) if rates else "NULL"
-    total = f"CASE WHEN count(*) {DEALS} = count({each}) {DEALS} THEN sum({each}) {DEALS} END"
-    return (
-        f"SELECT t.domain, {_columns(names, {**_ADDED_UP, 'worth': total})}"  # noqa: S608 - constants of this module
-        " FROM partner_center_referrals t WHERE t.domain IS NOT NULL GROUP BY t.domain"
-    )
 
 
 def _encode(row: Row[Any], unset: bool, sort: str) -> str:
@@ -393,4 +381,5 @@ def _fits(value: object) -> bool:
 
 def _lead(row: Row[Any]) -> Lead:
     values: dict[str, Any] = dict(zip(_NAMES, row[: len(_NAMES)], strict=True))
-    return Lead(**{**values, "deals": add_up(values["deals"] or ())})
+    deals = tuple(Deal(currency, Decimal(value)) for currency, value in values["deals"] or ())
+    return Lead(**{**values, "deals": deals})

@@ -227,12 +227,7 @@ partner_center_referrals = Table(
         comment="Name, domain and own reference as they are searched: small letters without accents",
     ),
     UniqueConstraint("referral_id"),
-    Index(
-        None,
-        "domain",
-        # What the lead list adds up for each company, so that it need not visit the wide rows.
-        postgresql_include=["is_open", "referral_type", "deal_value", "currency", "expires_at", "changed_at"],
-    ),
+    Index(None, "domain"),
     Index(None, "status"),
     Index(None, "synced_at"),
     Index(None, "changed_at"),
@@ -296,7 +291,25 @@ companies = Table(
     Column("azure_tenant_id", String(255), comment="Declared Azure tenant"),
     run_id_column(),
     time_column("created_at", "When the company was first seen", nullable=False, now=True),
-    time_column("updated_at", "When the row last changed", nullable=False, now=True),
+    time_column(
+        "updated_at", "When the row last changed, but for what its referrals add up to", nullable=False, now=True
+    ),
+    # What its referrals add up to: `pipeline.company_sums` says how.
+    Column("referrals", Integer, nullable=False, server_default="0", comment="Number of its referrals, open or not"),
+    Column("open_referrals", Integer, nullable=False, server_default="0", comment="Of these, still to be won"),
+    Column("deal_value", Numeric, comment="Sum over the open referrals; empty: none, or several currencies"),
+    Column("currency", Text, comment="ISO 4217 code of the deal value"),
+    Column("deals", JSONB, comment="Sums of the open referrals as pairs of currency and value, the largest first"),
+    time_column("expires_at", "Earliest expiry of an open referral, past ones too"),
+    time_column("last_received_at", "When one of its referrals last came in or became another"),
+    Column(
+        "deal_currency",
+        Text,
+        Computed(
+            "CASE WHEN (deal_value IS NOT NULL) THEN COALESCE(currency, ''::text) ELSE NULL::text END", persisted=True
+        ),
+        comment="Currency among whose deal values it is sorted; empty when there is no deal value",
+    ),
     Column(
         "sort_name",
         Text,
@@ -317,6 +330,9 @@ companies = Table(
     ),
     UniqueConstraint("domain"),
     Index(None, "sort_name", "domain"),
+    Index("ix_companies_deals", "deal_currency", text("deal_value DESC"), text("domain DESC")),
+    Index(None, "expires_at", "domain"),
+    Index(None, "last_received_at", "domain"),
     Index(None, "search_grams", postgresql_using="gin"),
     comment="One company per domain",
 )
@@ -346,6 +362,7 @@ lead_scores = Table(
     CheckConstraint("score BETWEEN 0 AND 100", name="score"),
     CheckConstraint("priority_score BETWEEN 1 AND 7", name="priority_score"),
     Index("ix_lead_scores_ranking", "category", text("score DESC"), "domain"),
+    Index(None, "score", "domain"),
     comment="The current score of every domain, with its reasons",
 )
 

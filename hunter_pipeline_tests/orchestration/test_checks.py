@@ -114,6 +114,11 @@ SABOTAGE = {
         ("companies", "false", "RETURN NULL"),
         "companies",
     ),
+    "sums_equal_referrals": (
+        "DELETE FROM companies WHERE domain = '{victim_domain}'",
+        ("companies", "NEW.domain = '{victim_domain}'", "NEW.open_referrals := 77"),
+        "companies",
+    ),
     "scores_within_range_and_explained": (
         "UPDATE lead_scores SET rules_hash = 'older'",
         ("lead_scores", "NEW.domain = '{victim_domain}'", "NEW.breakdown := '[{{\"points\": 1000}}]'"),

@@ -82,7 +82,9 @@ def test_dagster_is_given_the_mapping():
         ("partner_center_referrals", "azure_tenant_id"),
         ("domain_signals", "provider"),
     }
-    added_up = column_lineage("lead_list").deps_by_column["deal_value"]
+    shown = column_lineage("lead_list").deps_by_column["deal_value"]
+    assert [(dep.asset_key.to_user_string(), dep.column_name) for dep in shown] == [("companies", "deal_value")]
+    added_up = column_lineage("companies").deps_by_column["deal_value"]
     assert {(dep.asset_key.to_user_string(), dep.column_name) for dep in added_up} == {
         ("partner_center_referrals", name) for name in ("currency", "is_open", "deal_value")
     }

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import Engine, text
 
+from hunter_pipeline.quality.gates import GATES
 from hunter_pipeline.readers.glances import open_lookups
 from hunter_pipeline.store.tables import metadata
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld
@@ -76,4 +77,4 @@ def test_the_gates_of_a_small_sync_look_at_few_rows_when_there_are_many(stale: E
         assert open_lookups(connection) == 0
     assert dear(looked, QUIET) == {}
     assert counted == dict.fromkeys(counted, changed)
-    assert len(counted) == 6
+    assert len(counted) == len(GATES)

@@ -43,6 +43,7 @@ def test_after_a_sync_every_gate_holds_and_counts_everything(synced_rows: Connec
     assert counted["fetched_equals_tracked_plus_failed"].parts == {"tracked": 57, "failed": 1, "dismissed": 0}
     assert counted["tracked_equals_with_domain_plus_skipped"].parts == {"with_domain": 46, "skipped": 11}
     assert counted["no_lead_without_company"].total == 46
+    assert counted["sums_equal_referrals"].total == 33
     assert counted["one_company_per_domain"].total == counted["scores_within_range_and_explained"].total == 33
 
 
@@ -71,6 +72,8 @@ BREAKS = [
         "INSERT INTO companies (domain, run_id) SELECT upper(domain), 'x' FROM companies ORDER BY id LIMIT 1",
     ),
     ("no_lead_without_company", "DELETE FROM companies WHERE domain = (SELECT domain FROM raw_leads LIMIT 1)"),
+    ("sums_equal_referrals", "UPDATE companies SET referrals = 9 WHERE domain = (SELECT min(domain) FROM companies)"),
+    ("sums_equal_referrals", "UPDATE companies SET deals = '[]' WHERE domain = (SELECT min(domain) FROM companies)"),
     (
         "scores_within_range_and_explained",
         "UPDATE lead_scores SET score = (score + 1) % 101 WHERE domain = (SELECT min(domain) FROM lead_scores)",

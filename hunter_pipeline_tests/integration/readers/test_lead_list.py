@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, make_url, text
 
+from hunter_pipeline.pipeline.company_sums import write_sums
 from hunter_pipeline.readers.cursor import InvalidCursor
 from hunter_pipeline.readers.lead_columns import Deal, Lead
 from hunter_pipeline.readers.lead_list import (
@@ -60,6 +61,7 @@ class Leads:
                 run_id="run",
             )
         )
+        write_sums(self.connection, [domain])
 
     def company(self, domain: str, name: str | None = None, provider: str | None = None) -> None:
         self.connection.execute(

@@ -1,10 +1,5 @@
-"""What the work queue looks at: rows of the page and the tab that was asked for, never all there are.
+"""What the work queue looks at: rows of the page and the tab that was asked for, never all there are."""
 
-On a database that has no statistics at all, one whose statistics are those of empty tables, and one that was looked
-over. Rows are counted by PostgreSQL; no time is measured.
-"""
-
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
@@ -14,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from benchmarks.filling import fill
 from hunter_pipeline.readers.queue_columns import TABS
 from hunter_pipeline.readers.referral_queue import (
     QUEUE_SORTS,
@@ -24,39 +18,13 @@ from hunter_pipeline.readers.referral_queue import (
     iter_queue,
     list_queue,
 )
-from hunter_pipeline.store.engine import make_engine
-from hunter_pipeline_tests.databases import administer, fresh_database, url_of
-from hunter_pipeline_tests.statement_costs import rows_looked_at
+from hunter_pipeline_tests.integration.readers.filled import REFERRALS, looked_at
 
-REFERRALS = 4000
 PAGE = 20
 FEW = 40 * PAGE
 """Rows that a page of so many referrals may look at: each in the index, in the table, in the few failures."""
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-TABLES = ("partner_center_referrals", "normalized_domains", "referral_failures")
-
-
-@pytest.fixture(scope="module", params=["none", "of empty tables", "fresh"])
-def filled(pg_server_url: str, migrated_template: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with fresh_database(pg_server_url, migrated_template) as name:
-        url = url_of(pg_server_url, name)
-        administer(url, *(f"ALTER TABLE {table} SET (autovacuum_enabled = false)" for table in TABLES))
-        if request.param == "of empty tables":
-            administer(url, "VACUUM ANALYZE")
-        engine = make_engine(url)
-        fill(engine, REFERRALS, REFERRALS * 17 // 20)
-        if request.param == "fresh":
-            administer(url, "VACUUM ANALYZE")
-        yield engine
-        engine.dispose()
-
-
-def looked_at(engine: Engine, work: Any) -> float:
-    """The most rows that a statement of some work looked at."""
-    with engine.connect() as connection, rows_looked_at(engine) as found:
-        work(connection)
-    return max(found.values())
 
 
 @pytest.mark.parametrize("sort", QUEUE_SORTS)

@@ -19,7 +19,7 @@ from hunter_pipeline.vocabulary import BADGES, NO_TYPE, ReferralType, ReferralTy
 class Row:
     name: Annotated[str | None, Column("Name", "t.name", "What it is called", sort=Sort("name"))]
     kind: Annotated[Literal["a", "b"] | None, Column("Kind", "t.kind")]
-    value: Annotated[Amount | None, Column("Value", "sum(t.value)", kind="money", added_up=True)]
+    value: Annotated[Amount | None, Column("Value", "t.value", kind="money")]
     at: Annotated[datetime, Column("At", "t.at", kind="moment")]
     codes: Annotated[tuple[str, ...], Column("Codes", "t.codes")]
 

@@ -1,0 +1,44 @@
+"""Full databases for tests of plans: one without statistics, one with those of empty tables, one that was looked over.
+
+Rows are counted by PostgreSQL; no time is measured.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from benchmarks.filling import fill
+from hunter_pipeline.store.engine import make_engine
+from hunter_pipeline_tests.databases import administer, fresh_database, url_of
+from hunter_pipeline_tests.statement_costs import rows_looked_at
+
+REFERRALS = 4000
+COMPANIES = REFERRALS * 17 // 20
+TABLES = (
+    *("partner_center_referrals", "normalized_domains", "referral_failures"),
+    *("companies", "raw_leads", "lead_scores", "lead_score_history"),
+)
+
+
+@pytest.fixture(scope="module", params=["none", "of empty tables", "fresh"])
+def filled(pg_server_url: str, migrated_template: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with fresh_database(pg_server_url, migrated_template) as name:
+        url = url_of(pg_server_url, name)
+        administer(url, *(f"ALTER TABLE {table} SET (autovacuum_enabled = false)" for table in TABLES))
+        if request.param == "of empty tables":
+            administer(url, "VACUUM ANALYZE")
+        engine = make_engine(url)
+        fill(engine, REFERRALS, COMPANIES)
+        if request.param == "fresh":
+            administer(url, "VACUUM ANALYZE")
+        yield engine
+        engine.dispose()
+
+
+def looked_at(engine: Engine, work: Any) -> float:
+    """The most rows that a statement of some work looked at."""
+    with engine.connect() as connection, rows_looked_at(engine) as found:
+        work(connection)
+    return max(found.values())
