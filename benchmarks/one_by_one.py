@@ -35,6 +35,7 @@ from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.scoring.score import score
 from hunter_pipeline.store import tables
+from hunter_pipeline.store.jsonb import canonical_json
 from hunter_pipeline.store.upsert import upsert
 
 TITLE = "New referrals through all stages, DNS answered at once"
@@ -110,7 +111,7 @@ def _take(
     item_id = referral_id_of(item.value)
     raw: dict[str, Any] = {
         "referral_id": item_id,
-        "content_hash": content_hash(item.value),
+        "content_hash": content_hash(canonical_json(item.value)),
         "source_updated_at": read.source_updated_at,
         "partition_day": now.date(),
         "payload": item.value,

@@ -17,7 +17,7 @@ from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.erasures import Erased, refuse, screen_of
 from hunter_pipeline.pipeline.failures import Failure
-from hunter_pipeline.pipeline.versions import known_versions, read_item, tell, write_versions
+from hunter_pipeline.pipeline.versions import read_item, tell, write_versions
 
 Stage = Callable[[StageContext], object]
 
@@ -39,10 +39,8 @@ def take_in(context: StageContext, item: RawItem, stages: Sequence[Stage]) -> bo
             if isinstance(row, Failure | Erased):
                 return False
             row["payload_form"] = "detail"
-            known = known_versions(connection, {(row["referral_id"], row["content_hash"]): None})
-            kept, _ = write_versions(connection, context, [row])
-            if kept and (row["referral_id"], row["content_hash"]) not in known:
-                tell(connection, context, kept, "kept the version that a person's change or look brought")
+            _, new, _ = write_versions(connection, context, [row])
+            tell(connection, context, new, "kept the version that a person's change or look brought")
             connection.commit()
         for stage in stages:
             stage(context)

@@ -119,7 +119,7 @@ def _element(text: str, start: int) -> tuple[RawItem, int]:
         position = _skip(text, end)
         if text[position : position + 1] not in (",", "]"):
             raise
-        return RawItem(_NOT_ASCII.sub(_escape, text[start:end]), None, "is no JSON"), position
+        return RawItem(_in_ascii(text[start:end]), None, "is no JSON"), position
 
 
 def _value(text: str, start: int) -> tuple[RawItem, int]:
@@ -131,7 +131,7 @@ def _value(text: str, start: int) -> tuple[RawItem, int]:
         problem, end = "nested too deeply to be parsed", _end_of_nested(text, start)
     except ValueError:
         raise UnreadablePage(_no_page("JSON", text[start:].encode(errors="replace"))) from None
-    return RawItem(_NOT_ASCII.sub(_escape, text[start:end]), value, problem), _skip(text, end)
+    return RawItem(_in_ascii(text[start:end]), value, problem), _skip(text, end)
 
 
 def _end_of_nested(text: str, start: int) -> int:
@@ -169,8 +169,8 @@ def _skip(text: str, position: int) -> int:
     return match.end()
 
 
-def _escape(match: re.Match[str]) -> str:
-    return json.dumps(match[0])[1:-1]
+def _in_ascii(text: str) -> str:
+    return text if text.isascii() else _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def _no_page(expected: str, body: bytes) -> str:

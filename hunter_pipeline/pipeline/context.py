@@ -81,10 +81,9 @@ class StageContext:
         :raises TimeoutError: another run held the lock for `lock_wait`.
         """
         with self.engine.connect() as connection:
-            connection.execute(text(f"SET lock_timeout = '{self.lock_wait}s'"))
-            try:
-                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
-                connection.execute(text("SET lock_timeout = 0"))
+            limit = f"SET lock_timeout = '{self.lock_wait}s'"
+            try:  # one message to the server for all of it
+                connection.execute(text(f"{limit}; SELECT pg_advisory_lock(:key); SET lock_timeout = 0"), {"key": key})
                 connection.commit()
             except Exception as error:
                 connection.rollback()

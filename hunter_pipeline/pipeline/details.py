@@ -217,7 +217,7 @@ def _take(
         text(STILL_THE_SAME).bindparams(bindparam("payload", type_=JSONB)),
         {"now": context.clock(), "run": context.run_id, "id": row["id"], "payload": version["payload"]},
     ).rowcount:
-        kept, failures = write_versions(connection, context, [{**version, "payload_form": "detail"}])
+        kept, _, failures = write_versions(connection, context, [{**version, "payload_form": "detail"}])
         record_failures(connection, context, STAGE, FETCH_VERSION, failures)
         tell(connection, context, kept)
         asked.versions += len(kept)

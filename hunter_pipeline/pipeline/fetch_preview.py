@@ -62,7 +62,7 @@ def preview_fetch(context: StageContext, source: ReferralSource, window: Window)
                 for row in rows
                 if not isinstance(row, Failure) and window.holds(row["partition_day"])
             }
-            known = known_versions(connection, versions)
+            known = known_versions(connection, {referral_id for referral_id, _ in versions})
             connection.commit()
             ids = {referral_id for referral_id, _ in known}
             for version, day in versions.items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -23,9 +23,7 @@ from hunter_pipeline.pipeline.erasures import Erased, Screen
 from hunter_pipeline.pipeline.failures import Failure, item_key_of_text, write_each
 from hunter_pipeline.pipeline.lineage import record_lineage
 from hunter_pipeline.pipeline.sync_runs import partition_day
-from hunter_pipeline.store.jsonb import to_jsonb
-from hunter_pipeline.store.tables import partner_center_referrals_raw as raw
-from hunter_pipeline.store.upsert import upsert
+from hunter_pipeline.store.jsonb import canonical_json, to_jsonb
 
 STAGE = "partner_center_referrals_raw"
 FETCH_VERSION = "1"
@@ -34,8 +32,22 @@ FETCH_VERSION = "1"
 RUN_PREFIX = "action-"
 """Begins the run id of rows that a person's change wrote; there is no such run in Dagster."""
 
-SEEN_AGAIN = ("last_seen_at", "last_seen_run_id", "gone_at", "unseen_since")
-"""What is written anew on a version that is known: it was seen, so it is there."""
+KEEP = """
+INSERT INTO partner_center_referrals_raw (referral_id, content_hash, etag, source_updated_at, partition_day, payload,
+    payload_original, payload_form, is_current, fetched_at, last_seen_at, last_seen_run_id, run_id)
+SELECT referral_id, content_hash, etag, source_updated_at, partition_day, CAST(payload AS jsonb),
+    payload_original, payload_form, is_current, seen_at, seen_at, :run, :run
+FROM unnest(CAST(:referral_id AS text[]), CAST(:content_hash AS text[]), CAST(:etag AS text[]),
+    CAST(:source_updated_at AS timestamptz[]), CAST(:partition_day AS date[]), CAST(:payload_text AS text[]),
+    CAST(:payload_original AS text[]), CAST(:payload_form AS text[]), CAST(:is_current AS bool[]),
+    CAST(:seen_at AS timestamptz[]))
+    AS r(referral_id, content_hash, etag, source_updated_at, partition_day, payload, payload_original, payload_form,
+        is_current, seen_at)
+ON CONFLICT (referral_id, content_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at,
+    last_seen_run_id = excluded.last_seen_run_id, gone_at = NULL, unseen_since = NULL
+"""
+"""A version that is known was seen again, so it is there. A payload travels as the text that was hashed, in an array of
+its own: as a part of one JSON text for all rows, PostgreSQL would read it three times."""
 
 CHOOSE_CURRENT = """
 WITH newest AS (
@@ -52,9 +64,8 @@ WHERE referral_id = ANY(:ids) AND is_current <> {current} AND id {test} (SELECT 
 person's change brought while the run was under way is such a copy: its page may have been asked for before that."""
 
 
-def content_hash(value: object) -> str:
-    """SHA-256 of an item's content, whatever the order of its keys."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+def content_hash(canonical: str) -> str:
+    """SHA-256 of an item's content as `canonical_json` writes it."""
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -77,73 +88,62 @@ def read_item(context: StageContext, item: RawItem, today: date, screen: Screen)
         return Failure(item_key_of_text(item.text), str(error), item.text)
     assert isinstance(item.value, dict)
     try:
-        held = to_jsonb(screen.kept_of(item.value))
-        hashed = content_hash(item.value)
+        kept = screen.kept_of(item.value)
+        held = to_jsonb(kept)
+        as_it_came = held.text if kept is item.value and held.original is None else canonical_json(item.value)
     except (ValueError, RecursionError) as error:
         return Failure(referral_id, f"the payload cannot be kept: {error}", item.text)
     updated_at = updated_at_of(item.value)
     etag = item.value.get("eTag")
-    now = context.clock()
     return {
         "referral_id": referral_id,
-        "content_hash": hashed,
+        "content_hash": content_hash(as_it_came),
         "etag": etag.replace("\0", "")[:200] if isinstance(etag, str) and held.original is None else None,
         "source_updated_at": updated_at,
         "partition_day": partition_day(updated_at, today),
         "payload": held.payload,
+        "payload_text": held.text,
         "payload_original": held.original,
         "payload_form": "list",
-        "fetched_at": now,
-        "last_seen_at": now,
-        "last_seen_run_id": context.run_id,
-        "gone_at": None,
-        "unseen_since": None,
-        "run_id": context.run_id,
+        "seen_at": context.clock(),
     }
 
 
-def known_versions(connection: Connection, keys: Mapping[tuple[str, str], Any]) -> set[tuple[str, str]]:
-    """The versions, as id and hash, that are kept of the referrals of `keys`."""
+def known_versions(connection: Connection, referral_ids: Collection[str]) -> set[tuple[str, str]]:
+    """The versions, as id and hash, that are kept of some referrals."""
     rows = connection.execute(
         text("SELECT referral_id, content_hash FROM partner_center_referrals_raw WHERE referral_id = ANY(:ids)"),
-        {"ids": [referral_id for referral_id, _ in keys]},
+        {"ids": list(referral_ids)},
     )
     return {(row.referral_id, row.content_hash) for row in rows}
 
 
 def write_versions(
-    connection: Connection, context: StageContext, rows: Sequence[Mapping[str, Any]]
-) -> tuple[list[Mapping[str, Any]], list[Failure]]:
+    connection: Connection, context: StageContext, rows: Sequence[dict[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]], list[Failure]]:
     """Write versions, or that known ones were seen again, and choose the current ones; the caller commits.
 
-    :returns: the rows that were written, and the failures of the others.
+    :returns: the rows that were written, those of them that were not known, and the failures of the others.
     """
-
-    rows = _current_at_once(connection, rows)
+    copies = Counter(row["referral_id"] for row in rows)
+    known = known_versions(connection, copies)
+    with_others = {referral_id for referral_id, _ in known} | {key for key, number in copies.items() if number > 1}
+    for row in rows:  # the only version of a referral is the current one, and need not be written twice
+        row["is_current"] = row["referral_id"] not in with_others
 
     def write(batch: Sequence[Mapping[str, Any]]) -> None:
-        upsert(connection, raw, batch, key=["referral_id", "content_hash"], replace=SEEN_AGAIN)
+        columns = {name: [row[name] for row in batch] for name in batch[0] if name != "payload"}
+        connection.execute(text(KEEP), {**columns, "run": context.run_id})
 
     def failed(row: Mapping[str, Any], error: str) -> Failure:
         return Failure(row["referral_id"], error, json.dumps(row["payload"]))
 
     kept, failures = write_each(connection, rows, write, failed)
-    parameters = {"ids": [row["referral_id"] for row in kept], "run": context.run_id, "prefix": RUN_PREFIX}
-    for current, test in (("false", "NOT IN"), ("true", "IN")):  # in this order: one current version each
-        connection.execute(text(CHOOSE_CURRENT.format(current=current, test=test)), parameters)
-    return kept, failures
-
-
-def _current_at_once(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows that say which of them are current: the only version of a referral is, and need not be written twice."""
-    copies = Counter(row["referral_id"] for row in rows)
-    known = set(
-        connection.execute(
-            text("SELECT referral_id FROM partner_center_referrals_raw WHERE referral_id = ANY(:ids)"),
-            {"ids": list(copies)},
-        ).scalars()
-    )
-    return [{**row, "is_current": copies[row["referral_id"]] == 1 and row["referral_id"] not in known} for row in rows]
+    if ids := [row["referral_id"] for row in kept if not row["is_current"]]:
+        parameters = {"ids": ids, "run": context.run_id, "prefix": RUN_PREFIX}
+        for current, test in (("false", "NOT IN"), ("true", "IN")):  # in this order: one current version each
+            connection.execute(text(CHOOSE_CURRENT.format(current=current, test=test)), parameters)
+    return kept, [row for row in kept if (row["referral_id"], row["content_hash"]) not in known], failures
 
 
 def write_items(connection: Connection, context: StageContext, keys: Sequence[str]) -> None:

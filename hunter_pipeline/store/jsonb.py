@@ -28,11 +28,18 @@ class JsonbText:
     """A JSON value in the form that can be stored.
 
     :param payload: what a JSONB column can hold.
+    :param text: the payload as `canonical_json` writes it.
     :param original: the exact JSON text, in ASCII, when the payload differs from it; else None. `json.loads` reads it.
     """
 
     payload: Any
+    text: str
     original: str | None
+
+
+def canonical_json(value: object) -> str:
+    """The JSON text of a value in ASCII, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def to_jsonb(value: object) -> JsonbText:
@@ -47,14 +54,15 @@ def to_jsonb(value: object) -> JsonbText:
     :raises TypeError: it holds something that JSON does not know.
     """
     try:
-        original = json.dumps(value)
+        canonical = canonical_json(value)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     # Each level has a bracket: with few of them, also those inside texts, there is nothing to walk through.
-    if original.count("[") + original.count("{") > MAX_NESTING:
+    if canonical.count("[") + canonical.count("{") > MAX_NESTING:
         _check_nesting(value)
-    if _SUSPECT.search(original) is None:
-        return JsonbText(value, None)
+    if _SUSPECT.search(canonical) is None:
+        return JsonbText(value, canonical, None)
+    original = json.dumps(value)
     replaced = False
 
     def storable_escape(match: re.Match[str]) -> str:
@@ -71,7 +79,7 @@ def to_jsonb(value: object) -> JsonbText:
 
     text = _ESCAPE.sub(storable_escape, original)
     payload = json.loads(text, parse_constant=storable_number, object_pairs_hook=_with_every_key)
-    return JsonbText(payload, original if replaced else None)
+    return JsonbText(payload, canonical_json(payload), original if replaced else None)
 
 
 def _with_every_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
