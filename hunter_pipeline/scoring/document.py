@@ -82,11 +82,10 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def read_document(path: Path, problems: Problems) -> yaml.Node:
-    """Return the root node of a YAML file.
+def read_text(path: Path, problems: Problems) -> str:
+    """Return the text of a file.
 
-    :raises RulesError: the file cannot be read, is larger than 256 KiB, is not UTF-8, is not one YAML document, is
-        nested deeper than 8 levels, or uses anchors and aliases (a few of them can stand for gigabytes).
+    :raises RulesError: the file cannot be read, is larger than 256 KiB, or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
@@ -98,10 +97,18 @@ def read_document(path: Path, problems: Problems) -> yaml.Node:
         problems.add(1, f"the file is larger than {MAX_BYTES // 1024} KiB", "use a rules file, which is far smaller")
         problems.raise_if_any()
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         problems.add(raw[: error.start].count(b"\n") + 1, "the text is not UTF-8", "save the file as UTF-8")
         raise RulesError(problems.file, problems.found) from error
+
+
+def read_document(text: str, problems: Problems) -> yaml.Node:
+    """Return the root node of a YAML text.
+
+    :raises RulesError: it is not one YAML document, is nested deeper than 8 levels, or uses anchors and aliases (a few
+        of them can stand for gigabytes).
+    """
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.reader.ReaderError as error:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -22,6 +23,7 @@ from hunter_pipeline.scoring.document import (
     line_of_text,
     mapping,
     read_document,
+    read_text,
     score_range,
     sequence,
     true_or_false,
@@ -83,9 +85,16 @@ def load_rules(path: Path | None = None, providers: Collection[str] | None = Non
 
 
 def _read(path: Path, providers: Collection[str] | None) -> Rules:
-    problems = Problems(str(path))
+    # Read each time, and checked once: a sync needs the same rules twice, and checking takes a fifth of a second.
+    text = read_text(path, Problems(str(path)))
+    return _checked(str(path), text, None if providers is None else tuple(providers))
+
+
+@lru_cache(maxsize=4)
+def _checked(file: str, text: str, providers: Collection[str] | None) -> Rules:
+    problems = Problems(file)
     keys = [field.name for field in fields(Rules) if field.name not in _DERIVED] + ["providers"]
-    root = mapping(read_document(path, problems), "the file", problems, required=keys)
+    root = mapping(read_document(text, problems), "the file", problems, required=keys)
     problems.raise_if_any()
     provider_points, provider_labels = _providers(root["providers"], providers, problems)
     # A row may name a provider whose own entry has a fault: that is one fault, not two.
