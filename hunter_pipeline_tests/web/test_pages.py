@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine, create_engine, text
 
+from hunter_pipeline.pipeline.company_sums import write_sums
 from hunter_pipeline.readers.lead_columns import LISTED
 from hunter_pipeline.readers.lead_list import list_leads
 from hunter_pipeline.readers.shown import domain_in_letters
@@ -352,6 +353,73 @@ def test_no_date_takes_two_lines(site: str, page: Page):
         for path in ("/", "/referrals?tab=all"):
             page.goto(site + path)
             assert page.locator("table.leads time").evaluate_all(lines) == 1, (width, path)
+
+
+LONG_AGO, LONG_STATUS = "2018-11-20T08:00:00+00:00", "Active / Accepted"
+LONG_MONEY = "12,345,678.90 EUR"
+OUTSIDE = """cells => cells.flatMap(cell => {
+    const box = cell.getBoundingClientRect(), texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
+    while (texts.nextNode()) {
+        const node = texts.currentNode, range = document.createRange();
+        if (!node.data.trim() || node.parentElement.closest(".clip")) continue;
+        range.selectNodeContents(node);
+        for (const each of range.getClientRects())
+            if (each.left < box.left - 1 || each.right > box.right + 1) found.push(node.data.trim());
+    }
+    return found;
+})"""
+"""Texts that stand out of their cell; what is cut with dots on purpose has its whole text as a tooltip."""
+
+LINES = (
+    "cells => Math.max(...cells.map(cell => { const range = document.createRange(); range.selectNodeContents(cell);"
+    " return new Set([...range.getClientRects()].map(each => Math.round(each.bottom))).size; }))"
+)
+
+
+@pytest.fixture
+def long_row(filled_engine: Engine) -> Iterator[str]:
+    """A referral with the longest of what is usual: over for years, accepted, worth millions."""
+    keep = "SELECT deal_value, currency, expires_at, status, substatus, is_open FROM partner_center_referrals"
+    with filled_engine.begin() as connection:
+        referral_id = "hostile-2"
+        before = connection.execute(text(f"{keep} WHERE referral_id = :id"), {"id": referral_id}).mappings().one()
+        change = (
+            "UPDATE partner_center_referrals SET deal_value = :deal_value, currency = :currency, is_open = :is_open,"
+            " expires_at = :expires_at, status = :status, substatus = :substatus WHERE referral_id = :id"
+        )
+        status, substatus = LONG_STATUS.split(" / ")
+        money, currency = LONG_MONEY.replace(",", "").split()
+        values = {"status": status, "substatus": substatus, "deal_value": money, "currency": currency}
+        connection.execute(text(change), {**values, "is_open": True, "expires_at": LONG_AGO, "id": referral_id})
+        domain = connection.execute(
+            text("SELECT domain FROM partner_center_referrals WHERE referral_id = :id"), {"id": referral_id}
+        ).scalar_one()
+        write_sums(connection, [domain])
+    yield referral_id
+    with filled_engine.begin() as connection:
+        connection.execute(text(change), {**before, "id": referral_id})
+        write_sums(connection, [domain])
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1180, 1440])
+def test_no_text_stands_out_of_its_cell_and_the_usual_takes_one_line(
+    site: str, page: Page, long_row: str, odd_lead: str, width: int
+):
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in ("/", "/?sort=-deal_value", "/referrals?tab=all", "/referrals?tab=all&q=" + long_row):
+        page.goto(site + path)
+        cells = page.locator("table.leads :is(th, td)")
+        assert cells.evaluate_all(OUTSIDE) == [], path
+        if width > 1100:
+            for kind in ("expiry", "moment"):
+                assert page.locator(f"table.leads td.k-{kind}").evaluate_all(LINES) == 1, (path, kind)
+    row = page.locator("table.leads tbody tr")
+    expect(row).to_have_count(1)
+    for shown in ("expired 8 years ago", LONG_STATUS, LONG_MONEY):
+        expect(row).to_contain_text(shown)
+    if width > 1100:
+        for label in ("Status", "Deal value"):
+            assert row.locator(f"td[data-label='{label}']").evaluate_all(LINES) == 1, label
 
 
 def test_a_phone_shows_the_first_lead_at_once_and_its_filters_on_a_tap(site: str, page: Page):
