@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine, text
 
-from hunter_pipeline.cli.console import err, out, print_json
+from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.cli.examinations import (
     Finding,
     State,
@@ -28,10 +28,8 @@ from hunter_pipeline.cli.examinations import (
     look_at_source,
 )
 from hunter_pipeline.errors import one_line
-from hunter_pipeline.logs import configure_logging
 from hunter_pipeline.pipeline.sync_runs import last_success
 from hunter_pipeline.quality.claims import judge_recency, judge_sign_in, read_sign_in
-from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.scan.dns import DnsClient, DnsSettings
 from hunter_pipeline.scan.reply import LookupStatus
 from hunter_pipeline.services import (
@@ -41,7 +39,7 @@ from hunter_pipeline.services import (
     make_rules,
     make_sign_in,
 )
-from hunter_pipeline.settings import Settings, SettingsError, load_settings
+from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.store import migrate
 from hunter_pipeline.store.database import urls_of
 from hunter_pipeline.store.engine import connect_or_explain, describe, make_engine
@@ -58,6 +56,8 @@ LATER = (
 
 STEPS = ("hunter init", "hunter db upgrade", "hunter login", "hunter sync", "hunter dev")
 """What can come next, in the order in which it is done."""
+
+SYSTEM_RESOLVERS = "the system's resolvers"
 
 PROBE = ("example.com", "NS")
 """What every DNS server is asked; any answer will do, also that there is no such name."""
@@ -98,11 +98,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
 def examine(now: datetime) -> Iterator[Finding]:
     """Every check in turn. The later ones rest on the settings and on the database."""
     try:
-        settings = load_settings()
+        settings = ready()
     except SettingsError as error:
         yield Finding("settings", "problem", str(error))
         return
-    configure_logging(settings)
     yield _settings(settings)
     yield look_at_names()
     yield _guarded("scoring rules", lambda: _rules(settings))
@@ -166,9 +165,8 @@ def _dns(settings: Settings) -> Finding:
         troubles += told
         if not told and not reply.known:
             silent.append(f"{server or 'the system resolver'}: {reply.value}")
-    names = ", ".join(server or "the system's resolvers" for server in servers)
     if not silent and not troubles:
-        return Finding("DNS", "ok", f"{names} answer")
+        return Finding("DNS", "ok", f"answers come from {', '.join(plan.servers) or SYSTEM_RESOLVERS}")
     details = list(troubles)
     if silent:
         fix = "check HUNTER_DNS_SERVERS and that UDP and TCP port 53 may go out"
@@ -236,7 +234,8 @@ def _partner_center(settings: Settings, engine: Engine, now: datetime, tables: b
             return Finding("sign-in", "ok", verdict.summary)
         # One that is good and ends soon is a matter of days.
         state: State = "warning" if "days_left" in verdict.counts else "problem"
-        return Finding("sign-in", state, verdict.summary, next="hunter login" if _asks_for_login(verdict) else None)
+        login = facts.problem is None or facts.login_helps
+        return Finding("sign-in", state, verdict.summary, next="hunter login" if login else None)
 
     def api() -> Finding:
         pages = make_client(settings, make_sign_in(settings, engine)).iter_pages(None)
@@ -256,10 +255,6 @@ def _partner_center(settings: Settings, engine: Engine, now: datetime, tables: b
         yield _guarded("role", lambda: look_at_role(settings, engine))
     else:
         yield from _left_out("needs the tables", "role")
-
-
-def _asks_for_login(verdict: Verdict) -> bool:
-    return "`hunter login`" in verdict.summary
 
 
 def _left_out(why: str, *checks: str) -> Iterator[Finding]:

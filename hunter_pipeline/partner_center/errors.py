@@ -64,9 +64,13 @@ _DEVICE_ERRORS: dict[str, str] = {
 
 
 class PartnerCenterError(RuntimeError):
-    """Anything that kept Hunter from reading Partner Center. `transient`: trying later can help."""
+    """Anything that kept Hunter from reading Partner Center.
+
+    `transient`: trying later can help. `login_helps`: a new sign-in is all that it takes.
+    """
 
     transient = False
+    login_helps = False
 
 
 class NetworkError(PartnerCenterError):
@@ -77,6 +81,10 @@ class NetworkError(PartnerCenterError):
 
 class TokenCacheUnreadable(PartnerCenterError):  # noqa: N818
     """There is a stored sign-in or a key, and it cannot be read. Never treated as an absent one."""
+
+    def __init__(self, text: str, *, login_helps: bool = False) -> None:
+        super().__init__(text)
+        self.login_helps = login_helps
 
 
 class TokenCacheBusy(PartnerCenterError):  # noqa: N818
@@ -108,6 +116,8 @@ class SignInFailed(PartnerCenterError):  # noqa: N818
 
 class SignInRequired(SignInFailed):
     """A person has to sign in: nobody has yet, or the sign-in no longer holds."""
+
+    login_helps = True
 
 
 def sign_in_error(error: str, code: int | None) -> SignInFailed:

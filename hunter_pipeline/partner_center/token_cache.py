@@ -128,7 +128,8 @@ def _decrypt(fernet: MultiFernet, data: bytes | None) -> CacheState | None:
     except (InvalidToken, ValueError, KeyError, TypeError):
         raise TokenCacheUnreadable(
             "The stored sign-in cannot be decrypted: it is damaged, or was written with another key than "
-            f"HUNTER_TOKEN_CACHE_KEY (unset: {KEY_FILE} in HUNTER_HOME); put the old key back, or {LOGIN}"
+            f"HUNTER_TOKEN_CACHE_KEY (unset: {KEY_FILE} in HUNTER_HOME); put the old key back, or {LOGIN}",
+            login_helps=True,
         ) from None
 
 

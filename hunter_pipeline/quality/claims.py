@@ -124,8 +124,8 @@ def judge_recency(last_success: datetime | None, now: datetime, interval: timede
     limit = max(PATIENCE, 3 * interval)
     counts = {"minutes_since_success": minutes, "allowed_minutes": round(limit.total_seconds() / 60)}
     if now - last_success <= limit:
-        return Verdict(True, f"the last successful sync began {minutes} minutes ago", counts)
-    return Verdict(False, f"the last successful sync began {minutes} minutes ago: {fix}", counts)
+        return Verdict(True, f"the last successful sync began {minutes} min ago", counts)
+    return Verdict(False, f"the last successful sync began {minutes} min ago: {fix}", counts)
 
 
 def judge_failures(unresolved: Examples, dismissed: int) -> Verdict:
@@ -181,11 +181,13 @@ class SignInFacts:
     :param until: when it ends if nothing uses it; None: unknown or nobody is signed in.
     :param problem: why no access token was given, with the fix; None: one was.
     :param unreachable: the identity service could not be asked, so the sign-in may well be good.
+    :param login_helps: a new sign-in is all that the problem takes.
     """
 
     until: datetime | None = None
     problem: str | None = None
     unreachable: bool = False
+    login_helps: bool = False
 
 
 def read_sign_in(sign_in: SignIn, *, renew: bool = False) -> SignInFacts:
@@ -197,7 +199,8 @@ def read_sign_in(sign_in: SignIn, *, renew: bool = False) -> SignInFacts:
         sign_in.acquire(force_refresh=renew)
         account = sign_in.status().account
     except PartnerCenterError as error:
-        return SignInFacts(problem=str(error), unreachable=isinstance(error, NetworkError))
+        unreachable = isinstance(error, NetworkError)
+        return SignInFacts(problem=str(error), unreachable=unreachable, login_helps=error.login_helps)
     return SignInFacts(until=account.signed_in_until if account else None)
 
 

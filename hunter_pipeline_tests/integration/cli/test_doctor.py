@@ -249,6 +249,13 @@ def test_a_sign_in_that_was_revoked_is_not_ok_while_its_last_token_still_works(s
     assert (found.state, found.next) == ("problem", "hunter login")
 
 
+def test_a_refusal_that_a_sign_in_alone_does_not_mend_is_not_followed_by_one(signed_in: Sandbox):
+    signed_in.identity.deny_next("invalid_grant", "AADSTS53003")
+    found = findings()["sign-in"]
+    assert (found.state, found.next) == ("problem", None)
+    assert "administrator" in found.detail
+
+
 def test_a_new_home_is_told_to_sign_in(world: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HUNTER_DATABASE_URL")
     monkeypatch.delenv("HUNTER_DAGSTER_DATABASE_URL")
