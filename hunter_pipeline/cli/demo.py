@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -62,7 +63,7 @@ def demo() -> None:
         show_books(engine, books)
         with engine.connect() as connection:
             example = connection.execute(text(BEST_REFERRAL)).scalar() or "REFERRAL_ID"
-    hunter = "hunter" if shutil.which("hunter") else os.path.relpath(sys.argv[0])
+    hunter = "hunter" if shutil.which("hunter") else shlex.quote(os.path.relpath(sys.argv[0]))
     out().print(f"{scanned}.\n")
     out().print("Next, try:", style="bold")
     tips = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
@@ -107,7 +108,7 @@ def sandbox(
             print_json(world.environment)
         else:
             for name, value in world.environment.items():
-                out().print(f"export {name}='{value}'", markup=False, soft_wrap=True)
+                out().print(f"export {name}={shlex.quote(value)}", markup=False, soft_wrap=True)
         err().print("Serving until Ctrl+C.", style="dim")
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())

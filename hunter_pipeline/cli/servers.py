@@ -75,7 +75,8 @@ def dev(
     settings: until HUNTER_PARTNER_CENTER_ENABLED=true each tick of the schedule is skipped with the reason
     feature_disabled.
     """
-    list_port = web_port or ready().web_port
+    settings = ready()
+    list_port = web_port or settings.web_port
     if port == list_port:
         raise typer.BadParameter(f"Dagster UI and lead list cannot both have port {port}", param_hint="--web-port")
     check_port(port, "--port")

@@ -7,6 +7,8 @@ it was stopped, and waits for no database.
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from dagster._daemon.controller import (
     DagsterDaemonController,
     daemon_controller_from_instance,
 )
+from dagster._utils.log import define_default_formatter
 
 from hunter_pipeline.settings import Settings
 
@@ -39,6 +42,8 @@ def run_daemon(settings: Settings, home: Path) -> None:
             log_format="json" if settings.log_format == "json" else "colored",
         ) as controller,
     ):
+        if settings.log_format == "text" and not sys.stdout.isatty():
+            _write_plain_lines()
         refreshed = asked = time.monotonic()
         while True:
             time.sleep(THREAD_CHECK_INTERVAL)
@@ -49,6 +54,12 @@ def run_daemon(settings: Settings, home: Path) -> None:
             if time.monotonic() - asked > HEARTBEAT_CHECK_INTERVAL:
                 controller.check_daemon_heartbeats()
                 asked = time.monotonic()
+
+
+def _write_plain_lines() -> None:
+    """Leave colours out: Dagster writes them into files and journals too."""
+    for handler in logging.getLogger("dagster").handlers:
+        handler.setFormatter(define_default_formatter())
 
 
 def refresh_definitions(controller: DagsterDaemonController) -> None:

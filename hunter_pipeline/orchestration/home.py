@@ -8,12 +8,17 @@ module.
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from pathlib import Path
 
 from hunter_pipeline.orchestration.storage import tune_event_log
 from hunter_pipeline.settings import Settings
 
 FILES = ("dagster.yaml", "workspace.yaml")
+
+LONGEST_TEMPORARY_FOLDER = 80
+"""Bytes. Dagster's code server listens on a socket below it, and the path of one may have 103 (see sys/un.h)."""
 
 
 def prepare_dagster_home(settings: Settings) -> Path:
@@ -24,6 +29,8 @@ def prepare_dagster_home(settings: Settings) -> Path:
     :raises OSError: the folder cannot be written.
     """
     tune_event_log()
+    if sys.platform != "win32" and len(os.fsencode(tempfile.gettempdir())) > LONGEST_TEMPORARY_FOLDER:
+        tempfile.tempdir = "/tmp"  # noqa: S108 - each file in it is made for this process alone
     if os.environ.get("DAGSTER_HOME"):
         return Path(os.environ["DAGSTER_HOME"])
     home = settings.home / "dagster"

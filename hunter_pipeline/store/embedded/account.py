@@ -233,7 +233,7 @@ def acl_of_mode(mode: int) -> Acl:
 
 
 def with_pass_entry(acl: Acl, uid: int) -> Acl:
-    """Return the list with execute permission for one user added and every other effective right unchanged.
+    """Return the list with execute permission for one user added; every other effective right stays, also theirs.
 
     :param acl: the list to start from.
     :param uid: the user to let through.
@@ -242,7 +242,8 @@ def with_pass_entry(acl: Acl, uid: int) -> Acl:
     old_mask = acl.get((_MASK, _NO_ID), 7)
     # A mask that hid bits is about to be widened, so the hidden bits are dropped first and stay without effect.
     entries = {key: bits & old_mask if key[0] in masked else bits for key, bits in acl.items()}
-    entries[_USER, uid] = entries.get((_USER, uid), 0) | _EXECUTE
+    # A name of its own takes a user out of "others", and so would take rights that these have.
+    entries[_USER, uid] = entries.get((_USER, uid), entries[_OTHER, _NO_ID]) | _EXECUTE
     mask = 0
     for key, bits in entries.items():
         if key[0] in masked:
