@@ -92,6 +92,9 @@ class Settings(BaseSettings):
         le=86_400,
         description="Seconds after which the domains of a shard that gives no sign are free again",
     )
+    scan_max_runtime: int = Field(
+        7200, ge=60, le=604_800, description="Seconds after which the daemon ends a spread scan that still runs"
+    )
     celery_url: SecretStr | None = Field(
         None, description="Redis that hands shards to Celery workers (HUNTER_EXECUTOR=celery): `redis://host:6379/0`"
     )
@@ -99,8 +102,17 @@ class Settings(BaseSettings):
         180, ge=1, description="Days after which a closed referral leaves the partitions of the Dagster UI"
     )
     domain_rescan_days: int = Field(30, ge=1, description="Age in days at which a domain's signals are looked up again")
+    domain_rescan_limit: int = Field(
+        5000, ge=1, le=1_000_000, description="Domains that the daily rescan looks up again, at most"
+    )
     registration_enabled: bool = Field(True, description="Look up registrar and expiry of each domain over RDAP")
+    registration_limit: int = Field(
+        500, ge=1, le=100_000, description="Domains that registries are asked about in an hour, at most"
+    )
     tenant_discovery_enabled: bool = Field(False, description="Ask Microsoft whether a domain has an Entra tenant")
+    tenant_discovery_limit: int = Field(
+        500, ge=1, le=100_000, description="Domains that Microsoft is asked about in an hour, at most"
+    )
     tenant_discovery_url: str = Field(
         "https://login.microsoftonline.com",
         description="Where tenant discovery asks for a domain's OpenID configuration",
@@ -167,6 +179,9 @@ class Settings(BaseSettings):
     partner_center_page_limit: int = Field(5000, ge=1, description="Pages of the referral list that one sync reads")
     partner_center_sync_budget: float = Field(
         2400.0, gt=0, le=86_400, description="Seconds that one sync may spend on asking the API"
+    )
+    partner_center_sync_max_runtime: int = Field(
+        3600, ge=60, le=604_800, description="Seconds after which the daemon ends a sync that still runs"
     )
 
     partner_center_write_enabled: bool = Field(

@@ -38,12 +38,12 @@ def run_daemon(settings: Settings, home: Path) -> None:
             instance,
             workspace_load_target=WorkspaceFileTarget([str(home / "workspace.yaml")]),
             code_server_log_level="warning",
-            log_level=settings.log_level.lower(),
+            log_level="warning",  # until the form of lines is right
             log_format="json" if settings.log_format == "json" else "colored",
         ) as controller,
     ):
-        if settings.log_format == "text" and not sys.stdout.isatty():
-            _write_plain_lines()
+        _write_lines(settings)
+        logging.getLogger("dagster.daemon").info("schedules, sensors and the queue of runs are at work")
         refreshed = asked = time.monotonic()
         while True:
             time.sleep(THREAD_CHECK_INTERVAL)
@@ -56,10 +56,14 @@ def run_daemon(settings: Settings, home: Path) -> None:
                 asked = time.monotonic()
 
 
-def _write_plain_lines() -> None:
-    """Leave colours out: Dagster writes them into files and journals too."""
-    for handler in logging.getLogger("dagster").handlers:
-        handler.setFormatter(define_default_formatter())
+def _write_lines(settings: Settings) -> None:
+    """Write lines of the level that is set, and without the colours that Dagster puts into files and journals too."""
+    logger = logging.getLogger("dagster")
+    logger.setLevel(settings.log_level)
+    for handler in logger.handlers:
+        handler.setLevel(settings.log_level)
+        if settings.log_format == "text" and not sys.stdout.isatty():
+            handler.setFormatter(define_default_formatter())
 
 
 def refresh_definitions(controller: DagsterDaemonController) -> None:

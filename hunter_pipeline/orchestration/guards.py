@@ -48,13 +48,16 @@ IN_PROGRESS = (
 UNFINISHED = (dg.DagsterRunStatus.QUEUED, *IN_PROGRESS)
 
 
-def request_unless_off(settings: Settings, switch: str | None = None) -> dg.RunRequest | dg.SkipReason:
+def request_unless_off(
+    settings: Settings, switch: str | None = None, config: dg.RunConfig | None = None
+) -> dg.RunRequest | dg.SkipReason:
     """Ask for a schedule's run, unless the feature or a switch of the run's own is off.
 
     :param switch: the field of the settings that is the run's own switch; None: it has none.
+    :param config: of the run; None: that of its job.
     """
     reason = off_reason(settings, switch)
-    return dg.RunRequest() if reason is None else dg.SkipReason(reason)
+    return dg.RunRequest(run_config=config) if reason is None else dg.SkipReason(reason)
 
 
 def off_reason(settings: Settings, switch: str | None = None) -> str | None:

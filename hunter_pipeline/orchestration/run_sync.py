@@ -25,7 +25,7 @@ from hunter_pipeline.orchestration.home import prepare_dagster_home
 from hunter_pipeline.orchestration.storage import StorageLost
 from hunter_pipeline.pipeline.sync_runs import Window
 from hunter_pipeline.runs.run_signs import drop_sign, show_sign
-from hunter_pipeline.runs.sync_request import SYNC_JOB, SyncUnderWay, sync_tags
+from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG, SYNC_JOB, SyncUnderWay, sync_tags
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline.store.engine import DatabaseUnavailable
@@ -106,7 +106,12 @@ def run_sync(settings: Settings, window: Window, *, force: bool, show: Callable[
                 job_def=job,
                 run_id=run_id,
                 run_config=config,
-                tags={**job.run_tags, **sync_tags(window, force=force), SIGNED_TAG: "true"},
+                tags={
+                    **job.run_tags,
+                    **sync_tags(window, force=force),
+                    MAX_RUNTIME_TAG: str(settings.partner_center_sync_max_runtime),
+                    SIGNED_TAG: "true",
+                },
             )
         try:
             result = execute_run(InMemoryJob(job), run, instance, raise_on_error=False)

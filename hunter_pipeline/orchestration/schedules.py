@@ -52,7 +52,8 @@ def request_sync(
 
     :param window_of: which days; asked only when a sync may run.
     """
-    if not settings.load().partner_center_enabled:
+    values = settings.load()
+    if not values.partner_center_enabled:
         return dg.SkipReason("feature_disabled")
     sweep_orphans(instance, database.engine, now)
     active = sync_under_way(instance, now)
@@ -65,7 +66,7 @@ def request_sync(
         window = window_of(connection, now)
     if isinstance(window, dg.SkipReason):
         return window
-    return dg.RunRequest(tags=queued_sync_tags(window, now))
+    return dg.RunRequest(tags=queued_sync_tags(window, now, values.partner_center_sync_max_runtime))
 
 
 @dg.schedule(

@@ -21,7 +21,7 @@ from hunter_pipeline.orchestration.versions import version_of
 from hunter_pipeline.pipeline import claims
 from hunter_pipeline.pipeline.context import LOCK_WAIT_SECONDS, StageContext, StageReport
 from hunter_pipeline.pipeline.signals import STAGE, Scan, report_totals
-from hunter_pipeline.runs.sync_request import SCAN_JOB
+from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG, SCAN_JOB
 from hunter_pipeline.settings import Settings, SettingsError
 from hunter_pipeline.upkeep import shards
 from hunter_pipeline.upkeep.shards import Spread
@@ -29,8 +29,13 @@ from hunter_pipeline.upkeep.shards import Spread
 MOST_SHARDS = 100
 """Shards of one run; what is left stands in the line for the next."""
 
-MAX_SCAN_SECONDS = 2 * 3600
-"""After this a run is ended by run monitoring: its shards take under an hour at the first pace of one resolver."""
+SILENT_TAG = "hunter/silent"
+"""Run tag of a run that was ended because nothing of it gave a sign."""
+
+SILENT = (
+    "domains wait and none of its shards is at work: the broker has lost them, or no `hunter worker` runs. Another run"
+    " is asked for once this one has ended"
+)
 
 PAUSE_AFTER_FAILURE = timedelta(minutes=10)
 """As long as until the next sync: a run that fails at once is not asked for every half minute."""
@@ -39,6 +44,8 @@ WRITTEN = """
 SELECT count(*) AS domains, count(*) FILTER (WHERE status = 'partial') AS partial
 FROM domain_signals WHERE run_id = :run
 """
+
+WROTE = "SELECT EXISTS(SELECT FROM domain_signals WHERE scanned_at > :since AND run_id = :run)"
 
 
 def _spread(dns: DnsResource) -> tuple[Spread, Scan]:
@@ -116,7 +123,7 @@ def make_scan_job(settings: Settings) -> dg.JobDefinition:
         name=SCAN_JOB,
         executor_def=make_executor(settings),
         description="Look up the domains that wait in the line, spread over shards.",
-        tags={EXCLUSIVE_TAG: "domain_scan", "dagster/max_runtime": str(MAX_SCAN_SECONDS)},
+        tags={EXCLUSIVE_TAG: "domain_scan", MAX_RUNTIME_TAG: str(settings.scan_max_runtime)},
     )
 
 
@@ -142,14 +149,33 @@ def domain_scan_sensor(
 def request_scan(
     instance: dg.DagsterInstance, connection: Connection, settings: Settings, now: datetime
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a spread scan, unless few domains wait, one is under way, or one has just failed."""
+    """Ask for a spread scan, unless few domains wait, one is under way, or one has just failed.
+
+    A run whose tasks are gone (a broker that was started again without its data) waits for them for ever. Its sign is
+    that domains wait and no shard is at work; then run monitoring is told to end it, and the next is asked for at once.
+    """
     waiting = claims.waiting(connection)
     if waiting <= settings.scan_shard:
         return dg.SkipReason(f"{waiting} domains wait, a sync looks them up")
     for record in instance.get_run_records(dg.RunsFilter(job_name=SCAN_JOB), limit=1):
         status, run_id = record.dagster_run.status, record.dagster_run.run_id
+        silent = SILENT_TAG in record.dagster_run.tags
         if status in UNFINISHED:
-            return dg.SkipReason(f"scan_under_way: run {run_id}")
-        if status == dg.DagsterRunStatus.FAILURE and now - record.update_timestamp < PAUSE_AFTER_FAILURE:
+            if silent or not _is_silent(connection, record, settings, now):
+                return dg.SkipReason(f"scan_under_way: run {run_id}")
+            instance.report_engine_event(SILENT, record.dagster_run)
+            instance.add_run_tags(run_id, {SILENT_TAG: "true", MAX_RUNTIME_TAG: "1"})
+            return dg.SkipReason(f"scan_silent: run {run_id} is ended: {SILENT}")
+        if status == dg.DagsterRunStatus.FAILURE and not silent and now - record.update_timestamp < PAUSE_AFTER_FAILURE:
             return dg.SkipReason(f"run {run_id} has just failed; asked for again ten minutes later")
-    return dg.RunRequest()
+    return dg.RunRequest(tags={MAX_RUNTIME_TAG: str(settings.scan_max_runtime)})
+
+
+def _is_silent(connection: Connection, record: dg.RunRecord, settings: Settings, now: datetime) -> bool:
+    """Whether a run has had the time in which a dead worker's shard goes to another one, twice, and none is at work."""
+    if record.start_time is None or claims.at_work(connection):
+        return False
+    since = now - timedelta(seconds=2 * settings.scan_claim_seconds)
+    if datetime.fromtimestamp(record.start_time, UTC) > since:
+        return False
+    return not connection.execute(text(WROTE), {"since": since, "run": record.dagster_run.run_id}).scalar_one()

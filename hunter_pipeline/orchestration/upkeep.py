@@ -10,7 +10,7 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
-from hunter_pipeline.orchestration.assets.domain_facts import domain_registrations, domain_tenants
+from hunter_pipeline.orchestration.assets.domain_facts import LookUpConfig, domain_registrations, domain_tenants
 from hunter_pipeline.orchestration.assets.scoring import SignalsConfig
 from hunter_pipeline.orchestration.checks import without_standing_checks
 from hunter_pipeline.orchestration.failures import failing_clearly
@@ -40,13 +40,13 @@ def exclusive(name: str, max_seconds: int) -> dict[str, str]:
     return {EXCLUSIVE_TAG: name, "dagster/max_runtime": str(max_seconds)}
 
 
-MOST_RESCANS = 5000
-"""Domains looked up again in one run: 150,000 domains in thirty days, and under ten minutes at the default pace."""
+RESCANS: int = Settings.model_fields["domain_rescan_limit"].default
+"""What somebody who launches the job is offered; the schedule asks for as many as are set."""
 
 domain_rescan_job = dg.define_asset_job(
     "domain_rescan_job",
     selection=without_standing_checks(dg.AssetSelection.assets("domain_signals", "lead_scores")),
-    config=dg.RunConfig(ops={"domain_signals": SignalsConfig(rescan_limit=MOST_RESCANS)}),
+    config=dg.RunConfig(ops={"domain_signals": SignalsConfig(rescan_limit=RESCANS)}),
     description="Look up again the domains whose signals have grown old, record what changed, and score again.",
     tags=exclusive("domain_rescan", 3600),
 )
@@ -75,7 +75,9 @@ domain_tenants_job = dg.define_asset_job(
 )
 def domain_rescan_schedule(settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for the daily rescan; nothing is asked of DNS while the feature flag is off."""
-    return request_unless_off(settings.load())
+    values = settings.load()
+    config = SignalsConfig(rescan_limit=values.domain_rescan_limit)
+    return request_unless_off(values, config=dg.RunConfig(ops={"domain_signals": config}))
 
 
 @dg.schedule(
@@ -83,11 +85,13 @@ def domain_rescan_schedule(settings: SettingsResource) -> dg.RunRequest | dg.Ski
     cron_schedule="35 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Ask the registries about up to 500 domains, hourly.",
+    description="Ask the registries about up to HUNTER_REGISTRATION_LIMIT domains, hourly.",
 )
 def domain_registrations_schedule(settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for the hourly look-ups, unless they or the feature are switched off."""
-    return request_unless_off(settings.load(), "registration_enabled")
+    values = settings.load()
+    config = LookUpConfig(limit=values.registration_limit)
+    return request_unless_off(values, "registration_enabled", dg.RunConfig(ops={"domain_registrations": config}))
 
 
 @dg.schedule(
@@ -95,11 +99,13 @@ def domain_registrations_schedule(settings: SettingsResource) -> dg.RunRequest |
     cron_schedule="50 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Ask Microsoft about up to 500 domains, hourly; off by default.",
+    description="Ask Microsoft about up to HUNTER_TENANT_DISCOVERY_LIMIT domains, hourly; off by default.",
 )
 def domain_tenants_schedule(settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for the hourly look-ups, unless they or the feature are switched off."""
-    return request_unless_off(settings.load(), "tenant_discovery_enabled")
+    values = settings.load()
+    config = LookUpConfig(limit=values.tenant_discovery_limit)
+    return request_unless_off(values, "tenant_discovery_enabled", dg.RunConfig(ops={"domain_tenants": config}))
 
 
 EVENTS_OF_A_RUN = 10

@@ -28,6 +28,8 @@ SHARE_POLL = 0.5
 
 _FREE = "(owner IS NULL OR claimed_until < clock_timestamp())"
 
+AT_WORK = "SELECT EXISTS(SELECT FROM scan_claims WHERE claimed_until > clock_timestamp())"
+
 OFFER = """
 INSERT INTO scan_claims (domain, again)
 SELECT domain, :again FROM unnest(CAST(:domains AS text[])) WITH ORDINALITY AS d(domain, place) ORDER BY place
@@ -66,6 +68,11 @@ def waiting(connection: Connection) -> int:
     """How many domains nobody looks up now."""
     number: int = connection.execute(text(f"SELECT count(*) FROM scan_claims WHERE {_FREE}")).scalar_one()  # noqa: S608
     return number
+
+
+def at_work(connection: Connection) -> bool:
+    """Whether some shard has given a sign within the time for which a claim holds."""
+    return bool(connection.execute(text(AT_WORK)).scalar_one())
 
 
 def withdraw_again(connection: Connection) -> None:

@@ -22,6 +22,9 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 FORCE_TAG = "hunter/force"
 """Run tag: `true` processes again what the run fetches, changed or not."""
 
+MAX_RUNTIME_TAG = "dagster/max_runtime"
+"""Dagster's own tag: seconds after which run monitoring ends the run."""
+
 EXPIRES_TAG = ".dagster/hunter_expires_at"
 """Run tag: the moment from which a run that is only now picked up refuses to begin. Dagster's UI leaves tags of this
 prefix out of its lists."""
@@ -50,6 +53,10 @@ def sync_tags(window: Window, *, force: bool = False) -> dict[str, str]:
     return {**tags, FORCE_TAG: "true"} if force else tags
 
 
-def queued_sync_tags(window: Window, now: datetime, *, force: bool = False) -> dict[str, str]:
-    """The tags of a run that goes through the queue, and expires there."""
-    return {**sync_tags(window, force=force), EXPIRES_TAG: (now + QUEUE_EXPIRY).isoformat()}
+def queued_sync_tags(window: Window, now: datetime, max_runtime: int, *, force: bool = False) -> dict[str, str]:
+    """The tags of a run that goes through the queue, expires there, and is ended when it runs for too long.
+
+    :param max_runtime: seconds, HUNTER_PARTNER_CENTER_SYNC_MAX_RUNTIME.
+    """
+    expires = (now + QUEUE_EXPIRY).isoformat()
+    return {**sync_tags(window, force=force), EXPIRES_TAG: expires, MAX_RUNTIME_TAG: str(max_runtime)}

@@ -100,7 +100,13 @@ async def start(
         raise HTTPException(400, DISABLED)
     force = options is not None and options.force
     run_id = await run_in_threadpool(
-        start_sync, services.engine, services.dagster, services.clock, force=force, trigger="web"
+        start_sync,
+        services.engine,
+        services.dagster,
+        services.clock,
+        services.settings.partner_center_sync_max_runtime,
+        force=force,
+        trigger="web",
     )
     deadline = time.monotonic() + wait
     state = SyncState(run_id, "queued")

@@ -78,7 +78,8 @@ def _sync(services: Services, event: Event) -> schemas.EventAnswer:
             if has_change(connection, event.referral_id, event.changed_at):
                 return schemas.EventAnswer(sync="not needed")
     try:
-        run_id = start_sync(services.engine, services.dagster, services.clock, force=False, trigger="webhook")
+        limit = services.settings.partner_center_sync_max_runtime
+        run_id = start_sync(services.engine, services.dagster, services.clock, limit, force=False, trigger="webhook")
     except SyncUnderWay as running:
         return schemas.EventAnswer(sync="under way", run_id=running.run_id)
     return schemas.EventAnswer(sync="started", run_id=run_id)

@@ -46,10 +46,17 @@ class SyncState:
 
 
 def start_sync(
-    engine: Engine, dagster: DagsterClient, clock: Callable[[], datetime], *, force: bool, trigger: str
+    engine: Engine,
+    dagster: DagsterClient,
+    clock: Callable[[], datetime],
+    max_runtime: int,
+    *,
+    force: bool,
+    trigger: str,
 ) -> str:
     """Queue a sync and return its run id.
 
+    :param max_runtime: seconds after which the daemon ends it.
     :param force: fetch everything, however old, and process all of it again.
     :param trigger: who asks, for the run's tags: `web` or `webhook`.
     :raises SyncUnderWay: one is queued or running.
@@ -65,7 +72,8 @@ def start_sync(
             raise SyncUnderWay(active)
         check_pause(connection, now)
         window = asked_window(last_success(connection), now.date(), force=force)
-        run_id = dagster.launch_sync({**queued_sync_tags(window, now, force=force), "hunter/trigger": trigger})
+        tags = queued_sync_tags(window, now, max_runtime, force=force)
+        run_id = dagster.launch_sync({**tags, "hunter/trigger": trigger})
         run = dagster.sync_run(run_id)
         if run is not None and run.status == "CANCELED":
             # Another began between the question and the launch, and the queue takes one at a time.

@@ -195,7 +195,7 @@ def submit(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
 def test_the_queue_takes_one_of_several_syncs_that_catch_up_at_once(instance: dg.DagsterInstance):
     now = datetime.now(UTC)
     window = Window(FIRST_DAY, now.date())
-    runs = [queueable(instance, SYNC_JOB, queued_sync_tags(window, now)) for _ in range(4)]
+    runs = [queueable(instance, SYNC_JOB, queued_sync_tags(window, now, 3600)) for _ in range(4)]
     with ThreadPoolExecutor(4) as at_once:
         submitted = list(at_once.map(lambda run: submit(instance, run), runs))
     assert sorted(run.status.value for run in submitted) == ["CANCELED"] * 3 + ["QUEUED"]

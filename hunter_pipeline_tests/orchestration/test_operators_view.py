@@ -75,7 +75,7 @@ def pressed(product: DagsterUi) -> Pressed:
     assert product.ended(checks)["status"] == "SUCCESS"
     wait_for(lambda: len(product.partitions("referral_lineage")) == PUBLISHED, RUN_SECONDS)
     now = datetime.now(UTC)
-    quiet = product.launch(SYNC_JOB, queued_sync_tags(Window(now.date(), now.date()), now))
+    quiet = product.launch(SYNC_JOB, queued_sync_tags(Window(now.date(), now.date()), now, 3600))
     schedule = {**REPOSITORY, "scheduleName": "referral_sync_schedule"}
     tick = product.ask(DRY_RUN, schedule=schedule)["scheduleDryRun"]["evaluationResult"]
     return Pressed(*runs, product.ended(without_channel), product.ended(quiet), tick)

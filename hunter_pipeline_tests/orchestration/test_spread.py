@@ -171,6 +171,40 @@ def test_a_scan_is_asked_for_when_more_domains_wait_than_one_shard_holds_and_non
     assert asked_for(instance, engine, timedelta(minutes=11)) == "0 domains wait, a sync looks them up"
 
 
+def test_a_run_whose_shards_were_forgotten_is_ended_and_another_one_is_asked_for(
+    instance: dg.DagsterInstance, spread: CountedZone, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HUNTER_SCAN_CLAIM_SECONDS", "60")
+    with engine.begin() as connection:
+        offer(connection, [f"d{number}.com" for number in range(SHARD + 5)], again=False)
+    run = create_run_for_test(instance, job_name=SCAN_JOB)
+    started = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, SCAN_JOB)
+    instance.report_dagster_event(started, run.run_id)
+    under_way = f"scan_under_way: run {run.run_id}"
+
+    def limit() -> str | None:
+        found = instance.get_run_by_id(run.run_id)
+        assert found is not None
+        return found.tags.get("dagster/max_runtime")
+
+    assert asked_for(instance, engine, timedelta(seconds=60)) == under_way
+    claim = text(
+        "UPDATE scan_claims SET owner = 'a', run_id = :run, claimed_until = clock_timestamp() + :left * interval '1 s'"
+        " WHERE domain IN ('d0.com', 'd1.com')"
+    )
+    with engine.begin() as connection:
+        connection.execute(claim, {"run": run.run_id, "left": 86_400})
+    assert asked_for(instance, engine, timedelta(hours=1)) == under_way  # somebody is at work
+    with engine.begin() as connection:
+        connection.execute(claim, {"run": run.run_id, "left": -1})
+    assert limit() is None
+    assert str(asked_for(instance, engine, timedelta(hours=1))).startswith(f"scan_silent: run {run.run_id} is ended")
+    assert limit() == "1"  # which run monitoring takes for long over
+    assert asked_for(instance, engine, timedelta(hours=1)) == under_way  # until it has ended
+    instance.report_run_failed(run)
+    assert asked_for(instance, engine) is None  # at once: there is no pause after such a failure
+
+
 def test_the_sensor_asks_nobody_while_the_feature_is_off(
     instance: dg.DagsterInstance, spread: CountedZone, monkeypatch: pytest.MonkeyPatch
 ):

@@ -20,7 +20,7 @@ from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.upkeep import RetentionConfig
 from hunter_pipeline.runs.sync_request import SYNC_JOB
 from hunter_pipeline.sandbox.sandbox import Sandbox
-from hunter_pipeline.settings import load_settings
+from hunter_pipeline.settings import SettingsError, load_settings
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-11-01")
 
@@ -144,6 +144,35 @@ def test_registrations_are_asked_for_unless_switched_off(instance: dg.DagsterIns
     assert isinstance(asked(instance, "domain_registrations_schedule"), dg.RunRequest)
     monkeypatch.setenv("HUNTER_REGISTRATION_ENABLED", "false")
     assert asked(instance, "domain_registrations_schedule") == "switched_off: HUNTER_REGISTRATION_ENABLED is false"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "setting", "op", "field"),
+    [
+        ("domain_rescan_schedule", "HUNTER_DOMAIN_RESCAN_LIMIT", "domain_signals", "rescan_limit"),
+        ("domain_registrations_schedule", "HUNTER_REGISTRATION_LIMIT", "domain_registrations", "limit"),
+        ("domain_tenants_schedule", "HUNTER_TENANT_DISCOVERY_LIMIT", "domain_tenants", "limit"),
+    ],
+)
+def test_a_run_asks_for_as_many_domains_as_are_set(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, schedule: str, setting: str, op: str, field: str
+):
+    monkeypatch.setenv("HUNTER_TENANT_DISCOVERY_ENABLED", "true")
+    for value in ("7", "70000"):
+        monkeypatch.setenv(setting, value)
+        request = asked(instance, schedule)
+        assert isinstance(request, dg.RunRequest)
+        assert request.run_config["ops"][op]["config"][field] == int(value)
+    monkeypatch.setenv(setting, "0")
+    with pytest.raises(SettingsError, match=f"^{setting}: "):
+        load_settings()
+
+
+def test_a_sync_is_ended_after_the_time_that_is_set(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HUNTER_PARTNER_CENTER_SYNC_MAX_RUNTIME", "20000")
+    request = asked(instance, "referral_sweep_schedule")
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/max_runtime"] == "20000"
 
 
 def test_tenants_are_asked_for_only_when_switched_on(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
