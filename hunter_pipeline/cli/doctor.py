@@ -188,8 +188,14 @@ def _database(settings: Settings) -> Finding:
     try:
         with connect_or_explain(engine) as connection:
             version = connection.execute(text("SHOW server_version")).scalar_one()
+            encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
     finally:
         engine.dispose()
+    if encoding != "UTF8":  # what a server that was set up without a locale makes
+        fix = "make it anew: createdb --encoding=UTF8 --template=template0"
+        return Finding(
+            "database", "problem", f"{describe(url)} has the encoding {encoding}, which holds no names; {fix}"
+        )
     kind = "embedded" if settings.database_url is None else "configured"
     return Finding("database", "ok", f"{kind}, PostgreSQL {version}, {describe(url)}")
 

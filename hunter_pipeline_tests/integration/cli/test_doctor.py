@@ -28,6 +28,7 @@ from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.embedded.users import release_embedded
+from hunter_pipeline_tests.databases import administer, url_of
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
 from hunter_pipeline_tests.pipeline_runs import Pipeline
 from hunter_pipeline_tests.sandbox_fixtures import flat
@@ -234,6 +235,20 @@ def test_a_schedule_that_is_switched_off_is_a_problem(world: Sandbox, instance: 
 def test_a_schedule_that_is_on_is_no_problem(world: Sandbox, instance: dg.DagsterInstance):
     switch(instance, InstigatorStatus.RUNNING)
     assert states()["schedule"] == "warning"
+
+
+def test_a_database_that_holds_no_names_is_a_problem(
+    world: Sandbox, pg_server_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    name = "ascii_only"
+    administer(
+        pg_server_url,
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'",
+    )
+    monkeypatch.setenv("HUNTER_DATABASE_URL", url_of(pg_server_url, name))
+    found = findings()["database"]
+    assert (found.state, "--encoding=UTF8" in found.detail) == ("problem", True)
+    administer(pg_server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_no_finding_holds_a_secret(signed_in: Sandbox, monkeypatch: pytest.MonkeyPatch):
