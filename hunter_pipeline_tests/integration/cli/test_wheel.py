@@ -27,6 +27,8 @@ from hunter_pipeline_tests.web.serving import free_port
 
 ROOT = Path(__file__).parents[3]
 
+pytestmark = pytest.mark.timeout(900)  # an environment is made and every server started, on whichever machine
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -149,7 +151,6 @@ def definitions(port: int) -> list[str]:
     return [job["name"] for each in done.json()["data"]["repositoriesOrError"]["nodes"] for job in each["jobs"]]
 
 
-@pytest.mark.timeout(900)
 def test_a_demo_is_shown_and_then_served(installed: Installed):
     said = installed.hunter("demo")
     assert "10 of 33 leads" in said
@@ -164,7 +165,6 @@ def test_a_demo_is_shown_and_then_served(installed: Installed):
     assert not embedded_status(installed.work / ".hunter").running
 
 
-@pytest.mark.timeout(900)
 def test_an_account_is_set_up_and_then_served(installed: Installed):
     with ExitStack() as stack:
         sandbox = serve(stack, installed, {}, "sandbox", "--port", "0", "--dns-port", "0", "--json")
