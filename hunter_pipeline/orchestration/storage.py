@@ -161,11 +161,18 @@ class _EventLogStorage(_Discreet, PostgresEventLogStorage):
 
     def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
         """Keep the evaluation of a check once more beside the check, as Dagster does."""
-        super().store_asset_check_event(event._replace(user_message=event.user_message.ljust(1000)), event_id)
+        filled = event._replace(user_message=event.user_message.ljust(1000))
+        super().store_asset_check_event(_without_log_tags(filled), event_id)
 
     def _event_to_row(self, event: EventLogEntry) -> dict[str, Any]:
-        row = super()._event_to_row(event)
+        row = super()._event_to_row(_without_log_tags(event))
         return {**row, "event": str(row["event"]).ljust(COMPRESSED_FROM)}
+
+
+def _without_log_tags(event: EventLogEntry) -> EventLogEntry:
+    """An event without what Dagster hands to its loggers with it: it repeats other fields, and is never read back."""
+    told = event.dagster_event
+    return event if told is None else event._replace(dagster_event=told._replace(logging_tags={}))
 
 
 class _ScheduleStorage(_Discreet, PostgresScheduleStorage):

@@ -128,7 +128,7 @@ def fetch_referrals(context: StageContext, source: ReferralSource, window: Windo
 
 
 def _read_pages(context: StageContext, source: ReferralSource, window: Window, tally: _Tally) -> None:
-    began, tenant = context.clock(), source.tenant
+    began, tenant, noted = context.clock(), source.tenant, False
     with context.engine.connect() as connection:
         check_tenant(connection, tenant)
     for page in source.iter_pages(window.since):
@@ -140,8 +140,9 @@ def _read_pages(context: StageContext, source: ReferralSource, window: Window, t
             if page.number == 1 and page.served_at is not None and page.served_at < began:
                 limit_watermark(connection, context, page.served_at)
             _keep_page(connection, context, page, window, tally)
-            if page.items:
+            if page.items and not noted:
                 note_tenant(connection, context, tenant)
+                noted = True
             connection.commit()
         if page.number == 1 and page.served_at is not None and page.served_at < began - CLOCK_TOLERANCE:
             context.progress(
