@@ -121,6 +121,7 @@ def daemon(wait: Wait = WAIT_SECONDS) -> None:
 
     home = prepare_dagster(settings)
     os.environ.update({**QUIET, **os.environ})
+    err().print("Daemon: schedules, sensors and the queue of runs")
     run_daemon(load_settings(), home)  # with the level of log lines that is set, as nobody watches a progress line
 
 

@@ -43,17 +43,26 @@ def run_daemon(settings: Settings, home: Path) -> None:
         ) as controller,
     ):
         _write_lines(settings)
-        logging.getLogger("dagster.daemon").info("schedules, sensors and the queue of runs are at work")
-        refreshed = asked = time.monotonic()
-        while True:
-            time.sleep(THREAD_CHECK_INTERVAL)
-            controller.check_daemon_threads()
-            if time.monotonic() - refreshed > RELOAD_WORKSPACE_INTERVAL:
-                refresh_definitions(controller)
-                refreshed = time.monotonic()
-            if time.monotonic() - asked > HEARTBEAT_CHECK_INTERVAL:
-                controller.check_daemon_heartbeats()
-                asked = time.monotonic()
+        try:
+            _watch(controller)
+        except (KeyboardInterrupt, SystemExit):
+            # What its threads meet from here on, such as a code server that has ended before them, is no error.
+            for handler in logging.getLogger("dagster").handlers:
+                handler.setLevel(logging.CRITICAL)
+            raise
+
+
+def _watch(controller: DagsterDaemonController) -> None:
+    refreshed = asked = time.monotonic()
+    while True:
+        time.sleep(THREAD_CHECK_INTERVAL)
+        controller.check_daemon_threads()
+        if time.monotonic() - refreshed > RELOAD_WORKSPACE_INTERVAL:
+            refresh_definitions(controller)
+            refreshed = time.monotonic()
+        if time.monotonic() - asked > HEARTBEAT_CHECK_INTERVAL:
+            controller.check_daemon_heartbeats()
+            asked = time.monotonic()
 
 
 def _write_lines(settings: Settings) -> None:

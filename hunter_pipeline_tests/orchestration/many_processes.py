@@ -90,5 +90,5 @@ def daemon_and_code(folder: Path, *locations: str) -> Iterator[dict[str, str]]:
             serving = stack.enter_context(process(location, folder, sys.executable, *code, **where))
             said(folder, location, "Started Dagster code server", serving)
         running = stack.enter_context(process("daemon", folder, *HUNTER, "daemon", **where))
-        said(folder, "daemon", "schedules, sensors and the queue of runs are at work", running)
+        said(folder, "daemon", "Daemon: schedules, sensors and the queue of runs", running)
         yield where

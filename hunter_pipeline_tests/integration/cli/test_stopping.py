@@ -83,7 +83,7 @@ def nothing_is_left(process: subprocess.Popen[str], home: Path) -> None:
 SERVERS = [
     (("web", "--port"), "Lead list: http"),
     (("ui", "--port"), "Dagster UI: http"),
-    (("daemon",), "schedules, sensors and the queue of runs are at work"),
+    (("daemon",), "Daemon: schedules, sensors and the queue of runs"),
 ]
 
 

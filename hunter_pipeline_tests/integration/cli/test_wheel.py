@@ -183,7 +183,7 @@ def test_an_account_is_set_up_and_then_served(installed: Installed):
         lists.wait_for(lambda: answers(f"http://127.0.0.1:{pages}/healthz"))
         dagster.wait_for(lambda: answers(f"http://127.0.0.1:{ui}/server_info"))
         assert "referral_sync_job" in definitions(ui)
-        daemon.wait_for(lambda: "are at work" in daemon.said.read_text("utf-8"))
+        daemon.wait_for(lambda: "Daemon: " in daemon.said.read_text("utf-8"))
         for each in (daemon, dagster, lists, sandbox):
             each.stop(signal.SIGTERM, 0)
     assert not embedded_status(installed.work / "ikinci ev").running
