@@ -67,8 +67,10 @@ ORDER BY ask_after NULLS FIRST, id LIMIT :limit
 MARK_UNSEEN = """
 UPDATE partner_center_referrals_raw r SET unseen_since = :now, ask_after = NULL, ask_attempts = 0
 WHERE is_current AND gone_at IS NULL AND unseen_since IS NULL AND NOT EXISTS (
-    SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = r.referral_id)
+    SELECT FROM sync_run_items i WHERE i.run_id = :run AND i.item_key = r.referral_id OFFSET 0)
 """
+"""OFFSET 0 has each referral looked up for itself: with statistics from before the run's items came, PostgreSQL would
+compare all with all."""
 
 STILL_THE_SAME = """
 UPDATE partner_center_referrals_raw SET unseen_since = NULL, ask_after = NULL, ask_attempts = 0,
