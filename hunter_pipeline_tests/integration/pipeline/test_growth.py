@@ -35,6 +35,17 @@ def dear(looked: dict[str, float], limit: float) -> dict[str, int]:
     return {statement[:200]: round(rows) for statement, rows in looked.items() if rows > limit}
 
 
+def test_no_statement_of_the_first_day_compares_all_rows_with_all_without_statistics(engine: Engine):
+    with engine.begin() as connection:
+        for table in metadata.tables:
+            connection.execute(text(f"ALTER TABLE {table} SET (autovacuum_enabled = off)"))
+    with rows_looked_at(engine) as looked:
+        reports = sync(engine, DomainWorld(engine).scan, "load", made_up(range(MANY)), sweep=True)
+        with engine.connect() as connection:
+            assert all(verdict.holds for verdict in judge(connection, "load", reports).values())
+    assert dear(looked, EACH * MANY) == {}
+
+
 @pytest.mark.parametrize("sweep", [True, False])
 def test_no_statement_compares_all_rows_with_all_whatever_the_statistics_say(stale: Engine, sweep: bool):
     scan = DomainWorld(stale).scan
