@@ -21,6 +21,7 @@ from hunter_pipeline.pipeline.sync_runs import last_success
 from hunter_pipeline.quality.claims import CLAIMS, Claim, judge_recency, judge_sign_in, read_sign_in
 from hunter_pipeline.quality.gates import Gate, gates_of, judge_stage
 from hunter_pipeline.quality.verdicts import Verdict
+from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG
 from hunter_pipeline.settings import SettingsError
 
 SOURCE_ASSET = "partner_center"
@@ -128,7 +129,7 @@ standing_checks_job = dg.define_asset_job(
     "standing_checks_job",
     selection=dg.AssetSelection.checks(*STANDING_CHECKS),
     description="Look for what a person should know: data that stays away, failures, a sign-in that ends.",
-    tags={"dagster/max_runtime": "600"},
+    tags={MAX_RUNTIME_TAG: "600"},
 )
 
 

@@ -12,6 +12,7 @@ from hunter_pipeline.orchestration.failures import StepError, failing_clearly
 from hunter_pipeline.orchestration.guards import request_unless_off
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
 from hunter_pipeline.quality.digest import send_digest
+from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG
 from hunter_pipeline.settings import Settings
 
 UNSET_HOUR = 7
@@ -33,7 +34,7 @@ def digest(context: dg.OpExecutionContext, settings: SettingsResource, database:
 @dg.job(
     executor_def=dg.in_process_executor,
     description="Tell the channel what is new, what expires and what changed since the last digest.",
-    tags={"dagster/max_runtime": "600"},
+    tags={MAX_RUNTIME_TAG: "600"},
 )
 def digest_job() -> None:
     """One step."""

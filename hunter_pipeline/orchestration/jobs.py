@@ -13,10 +13,11 @@ from hunter_pipeline.orchestration.assets.referrals import (
 from hunter_pipeline.orchestration.assets.scoring import domain_signals, lead_scores
 from hunter_pipeline.orchestration.checks import without_standing_checks
 from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAGS
-from hunter_pipeline.runs.sync_request import SYNC_JOB
+from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG, SYNC_JOB
+from hunter_pipeline.settings import Settings
 
-MAX_SYNC_SECONDS = 3600
-"""After this a sync is ended by run monitoring: six times the rhythm, and longer than a first sync takes."""
+MAX_SYNC_SECONDS: int = Settings.model_fields["partner_center_sync_max_runtime"].default
+"""Of a sync that somebody launches in Dagster's UI; one that is asked for otherwise has as many as are set."""
 
 SYNC_ASSETS = (
     partner_center_referrals_raw,
@@ -33,5 +34,5 @@ referral_sync_job = dg.define_asset_job(
     SYNC_JOB,
     selection=without_standing_checks(dg.AssetSelection.assets(*SYNC_ASSETS)),
     description="Fetch referrals of a range of days and take them all the way to scores.",
-    tags={**EXCLUSIVE_TAGS, "dagster/max_runtime": str(MAX_SYNC_SECONDS)},
+    tags={**EXCLUSIVE_TAGS, MAX_RUNTIME_TAG: str(MAX_SYNC_SECONDS)},
 )

@@ -29,6 +29,7 @@ from hunter_pipeline.orchestration.published import (
 )
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
 from hunter_pipeline.pipeline.context import StageContext, StageReport
+from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.upkeep.retention import Ages, prune
 
@@ -37,7 +38,7 @@ ASSETS = (domain_registrations, domain_tenants)
 
 def exclusive(name: str, max_seconds: int) -> dict[str, str]:
     """Run tags of a job that runs once at a time and is ended after `max_seconds`."""
-    return {EXCLUSIVE_TAG: name, "dagster/max_runtime": str(max_seconds)}
+    return {EXCLUSIVE_TAG: name, MAX_RUNTIME_TAG: str(max_seconds)}
 
 
 RESCANS: int = Settings.model_fields["domain_rescan_limit"].default

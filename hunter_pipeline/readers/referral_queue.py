@@ -205,21 +205,6 @@ def iter_queue(
         unset, values = found[-1].unset, _values(found[-1])
 
 
-def skip_reasons_in_use(connection: Connection) -> list[str]:
-    """Reasons for which some referral has no domain, for the filter's choice."""
-    # Each step skips to the next reason: there are a dozen, of any number of referrals.
-    return list(
-        connection.execute(
-            text(
-                "WITH RECURSIVE reasons AS (SELECT min(skip_reason) AS reason FROM normalized_domains"
-                " WHERE skip_reason IS NOT NULL UNION ALL SELECT (SELECT min(d.skip_reason) FROM normalized_domains d"
-                " WHERE d.skip_reason > r.reason) FROM reasons r WHERE r.reason IS NOT NULL)"
-                " SELECT reason FROM reasons WHERE reason IS NOT NULL ORDER BY 1"
-            )
-        ).scalars()
-    )
-
-
 def _select(connection: Connection, wanted: QueueFilter, now: datetime) -> _Selection:
     tracked, untracked = [_TAB_SQL[wanted.tab]], ["true"]
     parameters: dict[str, Any] = {"now": now, "soon": now + EXPIRING}

@@ -211,20 +211,6 @@ def has_change(connection: Connection, referral_id: str, changed_at: datetime) -
     return known is not None and known >= changed_at
 
 
-def statuses_in_use(connection: Connection) -> list[str]:
-    """Every status that some referral has."""
-    # Each step skips to the next one: there are few, of any number of referrals.
-    return list(
-        connection.execute(
-            text(
-                "WITH RECURSIVE used AS (SELECT min(status) AS status FROM partner_center_referrals UNION ALL"
-                " SELECT (SELECT min(t.status) FROM partner_center_referrals t WHERE t.status > u.status) FROM used u"
-                " WHERE u.status IS NOT NULL) SELECT status FROM used WHERE status IS NOT NULL ORDER BY 1"
-            )
-        ).scalars()
-    )
-
-
 def providers(connection: Connection) -> list[str]:
     """Mailbox providers that some company has, for the filter's choice."""
     return list(

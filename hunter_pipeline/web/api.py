@@ -17,6 +17,7 @@ from pydantic import AfterValidator, AwareDatetime
 
 from hunter_pipeline.partner_center.referral import STATUSES
 from hunter_pipeline.readers import stories
+from hunter_pipeline.readers.choices import statuses_in_use
 from hunter_pipeline.readers.cursor import storable
 from hunter_pipeline.readers.export import lead_record
 from hunter_pipeline.readers.lead_columns import EXPORTED
@@ -201,7 +202,7 @@ def referrals(
     """Every tracked referral, with or without a company domain, the last synced first."""
     with services.reading.connect() as connection:
         if status is not None:
-            there_are = dict.fromkeys((*STATUSES, *stories.statuses_in_use(connection)))
+            there_are = dict.fromkeys((*STATUSES, *statuses_in_use(connection)))
             found_status = next((each for each in there_are if each.casefold() == status.strip().casefold()), None)
             if found_status is None:
                 raise refusal("status", status, f"there is no status {status[:50]!r}; use {', '.join(there_are)}")

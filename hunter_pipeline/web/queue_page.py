@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from hunter_pipeline.domains.normalize import SkipReason
+from hunter_pipeline.readers.choices import skip_reasons_in_use
 from hunter_pipeline.readers.cursor import InvalidCursor
 from hunter_pipeline.readers.queue_columns import LISTED, TAB_HELP, TAB_NAMES, TABS, Tab
 from hunter_pipeline.readers.referral_queue import (
@@ -21,7 +22,6 @@ from hunter_pipeline.readers.referral_queue import (
     count_queue,
     count_tabs,
     list_queue,
-    skip_reasons_in_use,
 )
 from hunter_pipeline.vocabulary import BADGES, NO_TYPE
 from hunter_pipeline.web.addresses import PAGE_SIZE, kept, link, sort_link
