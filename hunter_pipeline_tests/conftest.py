@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from hunter_pipeline.store.embedded.users import release_embedded, start_embedded
 from hunter_pipeline.store.engine import make_engine
-from hunter_pipeline_tests.databases import administer, fresh_database, url_of
+from hunter_pipeline_tests.databases import administer, fresh_database, leave, url_of
 from hunter_pipeline_tests.memory import write_in_memory
 from hunter_pipeline_tests.sandbox_fixtures import empty, pipeline, sandbox
 from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced_rows, synced_template
@@ -24,6 +24,7 @@ from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced
 __all__ = ["_synced_engine", "empty", "pipeline", "sandbox", "synced", "synced_rows", "synced_template"]
 
 _TEMPLATE = "hunter_template"
+_DAGSTER_TEMPLATE = "dagster_template"
 
 # pytest-xdist gives its workers the width of a terminal that no test prints to; commands would fold their lines at it.
 os.environ.pop("COLUMNS", None)
@@ -54,8 +55,10 @@ def pg_server_url() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="hunter-test-"))
     url = start_embedded(home)
     # Tests need no data after a crash of the machine.
-    administer(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    careless = ("fsync", "synchronous_commit", "full_page_writes")
+    administer(url, *(f"ALTER SYSTEM SET {name} = off" for name in careless), "SELECT pg_reload_conf()")
     yield url
+    leave(url)
     release_embedded(home)
     shutil.rmtree(home)
 
@@ -71,6 +74,17 @@ def migrated_template(pg_server_url: str) -> str:
     return _TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def dagster_template(pg_server_url: str) -> str:
+    """Name of a database with the tables of Dagster's storage and no rows, to copy from."""
+    # Imported here, so that tests without Dagster do not pay for it.
+    from hunter_pipeline.orchestration.storage_tables import ensure_tables
+
+    administer(pg_server_url, f"CREATE DATABASE {_DAGSTER_TEMPLATE} TEMPLATE template0")
+    ensure_tables(url_of(pg_server_url, _DAGSTER_TEMPLATE))
+    return _DAGSTER_TEMPLATE
+
+
 @pytest.fixture
 def empty_database_url(pg_server_url: str) -> Iterator[str]:
     """URL of a database without any table, for one test."""
@@ -82,6 +96,13 @@ def empty_database_url(pg_server_url: str) -> Iterator[str]:
 def database_url(pg_server_url: str, migrated_template: str) -> Iterator[str]:
     """URL of a database with the newest schema and no rows, for one test."""
     with fresh_database(pg_server_url, migrated_template) as name:
+        yield url_of(pg_server_url, name)
+
+
+@pytest.fixture
+def dagster_database_url(pg_server_url: str, dagster_template: str) -> Iterator[str]:
+    """URL of a database with the tables of Dagster's storage and no rows, for one test."""
+    with fresh_database(pg_server_url, dagster_template) as name:
         yield url_of(pg_server_url, name)
 
 

@@ -13,7 +13,7 @@ from hunter_pipeline_tests.orchestration.dagster_ui import DagsterUi, running_pr
 
 @pytest.fixture
 def instance(
-    database_url: str, empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, dagster_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance from the project's `dagster.yaml`, on databases of its own, with the feature flag on."""
     for name in [name for name in os.environ if name.startswith("HUNTER_")]:
@@ -21,7 +21,7 @@ def instance(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HUNTER_HOME", str(tmp_path))
     monkeypatch.setenv("HUNTER_DATABASE_URL", database_url)
-    monkeypatch.setenv("HUNTER_DAGSTER_DATABASE_URL", empty_database_url)
+    monkeypatch.setenv("HUNTER_DAGSTER_DATABASE_URL", dagster_database_url)
     monkeypatch.setenv("HUNTER_PARTNER_CENTER_ENABLED", "true")
     folder = tmp_path / "dagster"
     folder.mkdir()

@@ -38,13 +38,13 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def world(
-    sandbox: Sandbox, database_url: str, empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, database_url: str, dagster_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Sandbox:
     """The sandbox, with databases and a Dagster home of this test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HUNTER_HOME", str(tmp_path))
     monkeypatch.setenv("HUNTER_DATABASE_URL", database_url)
-    monkeypatch.setenv("HUNTER_DAGSTER_DATABASE_URL", empty_database_url)
+    monkeypatch.setenv("HUNTER_DAGSTER_DATABASE_URL", dagster_database_url)
     folder = tmp_path / "dagster"
     folder.mkdir()
     shutil.copy(Path(__file__).parents[3] / "dagster.yaml", folder)
@@ -162,7 +162,10 @@ def test_tables_of_an_older_version_name_the_upgrade(world: Sandbox, database_ur
     assert (tables.state, "hunter db upgrade" in tables.detail) == ("problem", True)
 
 
-def test_tables_of_dagster_that_are_not_there_or_half_made_are_told(world: Sandbox, empty_database_url: str):
+def test_tables_of_dagster_that_are_not_there_or_half_made_are_told(
+    world: Sandbox, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HUNTER_DAGSTER_DATABASE_URL", empty_database_url)
     found = findings()
     assert (found["Dagster's tables"].state, "not made yet" in found["Dagster's tables"].detail) == ("warning", True)
     assert (found["daemon"].state, found["schedule"].state) == ("left out", "left out")
