@@ -1,7 +1,8 @@
 """What a sync with nothing new costs: the tick that runs 144 times a day, with few leads and with many.
 
-Limit, on the same instance in alternating passes: a Dagster job of as many assets in a chain that do nothing, so that
-what is left is Hunter's own part. Both run in this process, on Dagster's PostgreSQL storage; the figures are medians.
+Limit, in alternating passes: a Dagster job of as many assets in a chain that do nothing, so that what is left is
+Hunter's own part. Both do in this process what a run of its own would: open the instance, make the definitions and
+their job, and run it on Dagster's PostgreSQL storage. The figures are medians.
 The bytes are those of all rows that such a run leaves in Dagster's storage.
 """
 
@@ -91,12 +92,8 @@ def _measure(count: int, repeats: int) -> Quiet:
             today = datetime.now(UTC).date()
             window = Window(today, today)  # a sweep would ask for each of the leads that the sandbox does not have
             _sync(settings, window)
-            job = _empty_job(len(SYNC_ASSETS))
             with dg.DagsterInstance.get() as instance:
-                works: dict[str, Callable[[], object]] = {
-                    "sync": lambda: _sync(settings, window),
-                    "empty": lambda: job.execute_in_process(instance=instance),
-                }
+                works: dict[str, Callable[[], object]] = {"sync": lambda: _sync(settings, window), "empty": _run_empty}
                 works["empty"]()
                 seconds: dict[str, list[float]] = defaultdict(list)
                 rows: dict[str, list[float]] = defaultdict(list)
@@ -132,6 +129,11 @@ def _sync(settings: Settings, window: Window) -> None:
     outcome = run_sync(settings, window, force=False, show=lambda _: None)
     if outcome.error is not None:
         raise RuntimeError(outcome.error)
+
+
+def _run_empty() -> None:
+    with dg.DagsterInstance.get() as instance:
+        _empty_job(len(SYNC_ASSETS)).execute_in_process(instance=instance)
 
 
 def _empty_job(steps: int) -> dg.JobDefinition:

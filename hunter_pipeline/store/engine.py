@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
+from hunter_pipeline.store.alive import look_before_use
 from hunter_pipeline.store.embedded.server import is_embedded
 from hunter_pipeline.store.embedded.users import EmbeddedError, start_embedded
 
@@ -138,13 +139,13 @@ def make_engine(url: str, pool_size: int = 5) -> Engine:
     """
     engine = create_engine(
         url,
-        pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         hide_parameters=True,
         connect_args=_connect_arguments(),
     )
     event.listen(engine, "connect", _use_utc)
+    look_before_use(engine)
     keep_values_out(engine)
     return engine
 

@@ -1,6 +1,7 @@
-"""What a sync with nothing new costs beside its stages: rows and bytes in Dagster's storage, and connections."""
+"""What a sync with nothing new costs beside its stages: rows and bytes in Dagster's storage, connections, questions."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -17,9 +18,10 @@ from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 
-MOST_ROWS = 75
-MOST_BYTES = 50_000
+MOST_ROWS = 70
+MOST_BYTES = 46_000
 MOST_CONNECTIONS = 10
+MOST_STATEMENTS = 300
 
 
 def sync(instance: dg.DagsterInstance, since: date | None = None) -> dg.ExecuteInProcessResult:
@@ -61,6 +63,20 @@ def counted_connections() -> Iterator[list[object]]:
         event.remove(Pool, "connect", note)
 
 
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
 @pytest.fixture
 def after_a_sync(instance: dg.DagsterInstance, sandbox: Sandbox, engine: Engine) -> dg.DagsterInstance:
     make_sign_in(load_settings(), engine).device_login(lambda _: None)
@@ -68,9 +84,9 @@ def after_a_sync(instance: dg.DagsterInstance, sandbox: Sandbox, engine: Engine)
     return instance
 
 
-def test_a_quiet_sync_leaves_few_rows_and_opens_few_connections(after_a_sync: dg.DagsterInstance):
+def test_a_quiet_sync_leaves_few_rows_opens_few_connections_and_sends_few_statements(after_a_sync: dg.DagsterInstance):
     before = holdings(after_a_sync)
-    with counted_connections() as opened:
+    with counted_connections() as opened, counted_statements() as sent:
         assert sync(after_a_sync).success
     after = holdings(after_a_sync)
     grown = {
@@ -81,6 +97,27 @@ def test_a_quiet_sync_leaves_few_rows_and_opens_few_connections(after_a_sync: dg
     assert sum(rows for rows, _ in grown.values()) <= MOST_ROWS, grown
     assert sum(size for _, size in grown.values()) <= MOST_BYTES, grown
     assert len(opened) <= MOST_CONNECTIONS
+    assert len(sent) <= MOST_STATEMENTS, Counter(statement[:60] for statement in sent).most_common(20)
+    assert not [statement for statement in sent if "NOTIFY" in statement]
+
+
+@pytest.mark.parametrize("ends", ["before its check", "after it"])
+def test_a_check_that_was_planned_is_shown_as_such_until_it_is_evaluated(instance: dg.DagsterInstance, ends: str):
+    spec = dg.AssetCheckSpec("holds", asset="checked")
+
+    @dg.asset(check_specs=[spec])
+    def checked() -> Iterator[dg.MaterializeResult[None]]:
+        if ends == "before its check":
+            raise ValueError("broken")
+        yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+    done = dg.materialize([checked], instance=instance, raise_on_error=False)
+    (record,) = instance.event_log_storage.get_asset_check_execution_history(spec.key, limit=10)
+    assert record.run_id == done.run_id
+    assert record.status.value == ("PLANNED" if ends == "before its check" else "SUCCEEDED")
+    assert record.event is not None
+    kinds = [entry.dagster_event_type for entry in instance.all_logs(done.run_id)]
+    assert kinds.count(dg.DagsterEventType.ASSET_CHECK_EVALUATION) == (0 if ends == "before its check" else 1)
 
 
 def two_assets() -> dg.JobDefinition:
