@@ -172,11 +172,14 @@ def make_stages(settings: Settings) -> tuple[Stage, ...]:
 
 def make_dns_settings(settings: Settings) -> DnsSettings:
     """Servers, pace and patience of DNS look-ups."""
+    first, most = settings.dns_queries_per_second, settings.dns_most_queries_per_second
+    # A ceiling that somebody set holds from the start; the usual one gives way to a start above it.
+    first = min(first, most) if "dns_most_queries_per_second" in settings.model_fields_set else first
     return DnsSettings(
         servers=settings.dns_servers,
         in_flight=settings.dns_in_flight,
-        qps_per_server=settings.dns_queries_per_second,
-        most_qps_per_server=max(settings.dns_queries_per_second, settings.dns_most_queries_per_second),
+        qps_per_server=first,
+        most_qps_per_server=max(first, most),
         timeout=settings.dns_timeout,
         attempts=settings.dns_attempts,
     )

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SYNC_SECONDS = 30
@@ -93,7 +93,10 @@ class Settings(BaseSettings):
         description="Seconds after which the domains of a shard that gives no sign are free again",
     )
     scan_max_runtime: int = Field(
-        7200, ge=60, le=604_800, description="Seconds after which the daemon ends a spread scan that still runs"
+        7200,
+        ge=60,
+        le=604_800,
+        description="Seconds after which the daemon ends a spread scan that still runs; more than two claims hold",
     )
     celery_url: SecretStr | None = Field(
         None, description="Redis that hands shards to Celery workers (HUNTER_EXECUTOR=celery): `redis://host:6379/0`"
@@ -181,7 +184,10 @@ class Settings(BaseSettings):
         2400.0, gt=0, le=86_400, description="Seconds that one sync may spend on asking the API"
     )
     partner_center_sync_max_runtime: int = Field(
-        3600, ge=60, le=604_800, description="Seconds after which the daemon ends a sync that still runs"
+        3600,
+        ge=60,
+        le=604_800,
+        description="Seconds after which the daemon ends a sync that still runs; longer than the budget above",
     )
 
     partner_center_write_enabled: bool = Field(
@@ -236,6 +242,26 @@ class Settings(BaseSettings):
     @classmethod
     def _split_servers(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("scan_max_runtime")
+    @classmethod
+    def _check_scan_runtime(cls, value: int, info: ValidationInfo) -> int:
+        if value <= 2 * (claim := info.data.get("scan_claim_seconds", 0)):
+            raise ValueError(
+                f"{value} seconds end a scan before the shard of a dead worker could be done by another one; set it to"
+                f" more than twice HUNTER_SCAN_CLAIM_SECONDS ({claim:g})"
+            )
+        return value
+
+    @field_validator("partner_center_sync_max_runtime")
+    @classmethod
+    def _check_sync_runtime(cls, value: int, info: ValidationInfo) -> int:
+        if value <= (budget := info.data.get("partner_center_sync_budget", 0)):
+            raise ValueError(
+                f"{value} seconds end a sync that may still ask the API; set it to more than"
+                f" HUNTER_PARTNER_CENTER_SYNC_BUDGET ({budget:g}), by as much as all that follows takes"
+            )
+        return value
 
     @field_validator("exchange_rates", mode="before")
     @classmethod

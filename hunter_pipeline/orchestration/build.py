@@ -14,7 +14,7 @@ from hunter_pipeline.orchestration.assets.scoring import lead_scores, lead_score
 from hunter_pipeline.orchestration.checks import STANDING_CHECKS, standing_checks_job, standing_checks_schedule
 from hunter_pipeline.orchestration.digest import digest_job, make_digest_schedule
 from hunter_pipeline.orchestration.freshness import with_freshness
-from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, referral_sync_job
+from hunter_pipeline.orchestration.jobs import SYNC_ASSETS, make_sync_job
 from hunter_pipeline.orchestration.resources import make_resources
 from hunter_pipeline.orchestration.schedules import make_sync_schedule, make_sync_sensor, referral_sweep_schedule
 from hunter_pipeline.orchestration.sensors import referral_lineage_sensor
@@ -49,7 +49,7 @@ def build_defs(
         ],
         asset_checks=STANDING_CHECKS,
         jobs=[
-            referral_sync_job,
+            make_sync_job(settings),
             standing_checks_job,
             digest_job,
             *upkeep.JOBS,

@@ -1,6 +1,7 @@
 """The jobs: which assets run together, and how."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from hunter_pipeline.orchestration.assets.books import sync_runs
 from hunter_pipeline.orchestration.assets.referrals import (
@@ -16,9 +17,6 @@ from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAGS
 from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG, SYNC_JOB
 from hunter_pipeline.settings import Settings
 
-MAX_SYNC_SECONDS: int = Settings.model_fields["partner_center_sync_max_runtime"].default
-"""Of a sync that somebody launches in Dagster's UI; one that is asked for otherwise has as many as are set."""
-
 SYNC_ASSETS = (
     partner_center_referrals_raw,
     normalized_domains,
@@ -30,9 +28,15 @@ SYNC_ASSETS = (
     sync_runs,
 )
 
-referral_sync_job = dg.define_asset_job(
-    SYNC_JOB,
-    selection=without_standing_checks(dg.AssetSelection.assets(*SYNC_ASSETS)),
-    description="Fetch referrals of a range of days and take them all the way to scores.",
-    tags={**EXCLUSIVE_TAGS, MAX_RUNTIME_TAG: str(MAX_SYNC_SECONDS)},
-)
+
+def make_sync_job(settings: Settings) -> UnresolvedAssetJobDefinition:
+    """The job `referral_sync_job`.
+
+    :param settings: decide how long one may run that somebody launches in Dagster's UI.
+    """
+    return dg.define_asset_job(
+        SYNC_JOB,
+        selection=without_standing_checks(dg.AssetSelection.assets(*SYNC_ASSETS)),
+        description="Fetch referrals of a range of days and take them all the way to scores.",
+        tags={**EXCLUSIVE_TAGS, MAX_RUNTIME_TAG: str(settings.partner_center_sync_max_runtime)},
+    )

@@ -8,12 +8,14 @@ backfill). Does not belong here: a sync in a shell, which does not queue (`run_s
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import dagster as dg
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
+from sqlalchemy import Engine
 
 from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAGS, guarded, is_sync, sync_under_way
-from hunter_pipeline.runs.sync_request import EXPIRES_TAG
+from hunter_pipeline.runs.sync_request import EXPIRES_TAG, MAX_RUNTIME_TAG
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import urls_of
 from hunter_pipeline.store.engine import make_engine
@@ -30,14 +32,18 @@ class HunterRunQueue(QueuedRunCoordinator):
         run = context.dagster_run
         if not is_sync(run) or run.status != dg.DagsterRunStatus.NOT_STARTED:
             return super().submit_run(context)
-        engine = make_engine(urls_of(load_settings()).hunter, pool_size=1)
-        try:
-            with guarded(engine):
-                self._instance.add_run_tags(run.run_id, EXCLUSIVE_TAGS)
-                other = sync_under_way(self._instance, datetime.now(UTC), besides=run.run_id)
-                if other is None or EXPIRES_TAG not in run.tags:
-                    return super().submit_run(context)
-                self._instance.report_run_canceled(run, message=f"a sync is under way already: run {other}")
-                return self._instance.get_run_by_id(run.run_id) or run
-        finally:
-            engine.dispose()
+        settings = load_settings()
+        with guarded(_engine(urls_of(settings).hunter)):
+            limit = run.tags.get(MAX_RUNTIME_TAG, str(settings.partner_center_sync_max_runtime))
+            self._instance.add_run_tags(run.run_id, {**EXCLUSIVE_TAGS, MAX_RUNTIME_TAG: limit})
+            other = sync_under_way(self._instance, datetime.now(UTC), besides=run.run_id)
+            if other is None or EXPIRES_TAG not in run.tags:
+                return super().submit_run(context)
+            self._instance.report_run_canceled(run, message=f"a sync is under way already: run {other}")
+            return self._instance.get_run_by_id(run.run_id) or run
+
+
+@lru_cache(maxsize=2)
+def _engine(url: str) -> Engine:
+    # One for the process: a web server that is asked for many syncs at once holds two connections and not as many.
+    return make_engine(url, pool_size=1)

@@ -11,7 +11,6 @@ import dagster as dg
 from sqlalchemy import Connection
 
 from hunter_pipeline.orchestration.guards import sweep_orphans, sync_under_way
-from hunter_pipeline.orchestration.jobs import referral_sync_job
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
 from hunter_pipeline.pipeline.sync_runs import (
     FIRST_DAY,
@@ -21,7 +20,7 @@ from hunter_pipeline.pipeline.sync_runs import (
     next_window,
     pause_until,
 )
-from hunter_pipeline.runs.sync_request import queued_sync_tags
+from hunter_pipeline.runs.sync_request import SYNC_JOB, queued_sync_tags
 from hunter_pipeline.settings import DEVELOPMENT_SYNC_SECONDS, Settings
 
 SWEEP_AGE = timedelta(days=6, hours=12)
@@ -70,7 +69,7 @@ def request_sync(
 
 
 @dg.schedule(
-    job=referral_sync_job,
+    job_name=SYNC_JOB,
     cron_schedule="5 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -88,7 +87,7 @@ def make_sync_schedule(settings: Settings) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name="referral_sync_schedule",
-        job=referral_sync_job,
+        job_name=SYNC_JOB,
         cron_schedule=settings.sync_cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -108,7 +107,7 @@ def make_sync_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="referral_sync_dev_sensor",
-        job=referral_sync_job,
+        job_name=SYNC_JOB,
         minimum_interval_seconds=DEVELOPMENT_SYNC_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING if development else dg.DefaultSensorStatus.STOPPED,
         description="Sync referrals every 30 seconds on a development machine.",

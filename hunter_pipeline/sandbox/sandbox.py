@@ -141,6 +141,7 @@ class Sandbox:
             "HUNTER_TENANT_DISCOVERY_URL": self.base_url,
             "HUNTER_DNS_SERVERS": self.dns.address,
             "HUNTER_DNS_QUERIES_PER_SECOND": "5000",
+            "HUNTER_DNS_MOST_QUERIES_PER_SECOND": "5000",
             "HUNTER_DNS_TIMEOUT": "1",
             "HUNTER_DNS_ATTEMPTS": "2",
             "HUNTER_REGISTRATION_ENABLED": "false",

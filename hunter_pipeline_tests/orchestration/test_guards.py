@@ -211,6 +211,15 @@ def test_a_backfill_is_never_dropped_and_waits_for_its_turn(instance: dg.Dagster
     assert queued.tags[EXCLUSIVE_TAG] == "referral_sync"
 
 
+@pytest.mark.parametrize(("tags", "seconds"), [({}, "20000"), ({"dagster/max_runtime": "60"}, "60")])
+def test_a_run_from_the_asset_graph_that_fetches_may_run_as_long_as_is_set(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, tags: dict[str, str], seconds: str
+):
+    monkeypatch.setenv("HUNTER_PARTNER_CENTER_SYNC_MAX_RUNTIME", "20000")
+    queued = submit(instance, queueable(instance, "__ASSET_JOB", tags))
+    assert queued.tags["dagster/max_runtime"] == seconds
+
+
 def test_a_run_from_the_asset_graph_that_waits_for_its_pool_is_not_dead(instance: dg.DagsterInstance, engine: Engine):
     waiting = submit(instance, queueable(instance, "__ASSET_JOB", {".dagster/pool/referral_sync": "true"}))
     assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + timedelta(hours=5)) == []

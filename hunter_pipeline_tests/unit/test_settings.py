@@ -90,6 +90,27 @@ def test_a_secret_that_is_wrong_is_not_shown(monkeypatch: pytest.MonkeyPatch):
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "refused"),
+    [
+        (
+            "HUNTER_PARTNER_CENTER_SYNC_BUDGET",
+            "3600",
+            "HUNTER_PARTNER_CENTER_SYNC_MAX_RUNTIME: 3600 seconds end a sync",
+        ),
+        ("HUNTER_SCAN_CLAIM_SECONDS", "3600", "HUNTER_SCAN_MAX_RUNTIME: 7200 seconds end a scan"),
+    ],
+)
+def test_values_that_contradict_another_one_are_refused_and_name_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, refused: str
+):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"^{refused}"):
+        load_settings()
+    monkeypatch.setenv(variable, str(int(value) - 1))
+    load_settings()
+
+
 def test_several_wrong_values_are_named_together(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HUNTER_LOG_LEVEL", "LOUD")
     monkeypatch.setenv("HUNTER_DNS_ATTEMPTS", "0")

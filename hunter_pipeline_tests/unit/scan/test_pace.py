@@ -5,6 +5,8 @@ from itertools import pairwise
 import pytest
 
 from hunter_pipeline.scan.pace import Pace
+from hunter_pipeline.services import make_dns_settings
+from hunter_pipeline.settings import Settings
 
 
 def sent(pace: Pace, now: float, count: int) -> list[float]:
@@ -125,3 +127,17 @@ def test_a_ceiling_below_the_beginning_is_the_beginning():
     pace = Pace(300, 100)
     answered(pace, 0.0, clean=500)
     assert pace.rate == 300
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "most"),
+    [
+        ({}, 200, 1000),
+        ({"dns_queries_per_second": 5000}, 5000, 5000),
+        ({"dns_most_queries_per_second": 100}, 100, 100),
+        ({"dns_queries_per_second": 300, "dns_most_queries_per_second": 100}, 100, 100),
+    ],
+)
+def test_no_server_gets_more_than_the_ceiling_that_somebody_set(given: dict[str, float], first: float, most: float):
+    made = make_dns_settings(Settings(_env_file=None, **given))
+    assert (made.qps_per_server, made.most_qps_per_server) == (first, most)
