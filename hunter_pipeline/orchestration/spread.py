@@ -37,6 +37,9 @@ SILENT = (
     " is asked for once this one has ended"
 )
 
+SILENT_AT_LEAST = timedelta(minutes=2)
+"""As long as a worker may take until the first claim of a shard; on a busy machine that is half a minute."""
+
 PAUSE_AFTER_FAILURE = timedelta(minutes=10)
 """As long as until the next sync: a run that fails at once is not asked for every half minute."""
 
@@ -175,7 +178,7 @@ def _is_silent(connection: Connection, record: dg.RunRecord, settings: Settings,
     """Whether a run has had the time in which a dead worker's shard goes to another one, twice, and none is at work."""
     if record.start_time is None or claims.at_work(connection):
         return False
-    since = now - timedelta(seconds=2 * settings.scan_claim_seconds)
+    since = now - max(timedelta(seconds=2 * settings.scan_claim_seconds), SILENT_AT_LEAST)
     if datetime.fromtimestamp(record.start_time, UTC) > since:
         return False
     return not connection.execute(text(WROTE), {"since": since, "run": record.dagster_run.run_id}).scalar_one()

@@ -9,13 +9,16 @@ another one writes nothing, however late it comes.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
+
+Result = TypeVar("Result")
 
 AT_ONCE = 200
 """Domains that are claimed in one statement."""
@@ -99,6 +102,8 @@ class Claims:
     owner: str = field(default_factory=lambda: str(uuid4()))
     """Made for each attempt: a shard that is run again is another one."""
     _held: dict[str, bool] = field(default_factory=dict)
+    _signed_at: float = field(default_factory=time.monotonic)
+    """As old as the oldest claim can be."""
 
     def domains(self) -> Iterator[str]:
         """Claim domains as they are asked for."""
@@ -131,11 +136,22 @@ class Claims:
             self._held.pop(domain, None)
         return found
 
+    def renew_in_time(self, results: Iterable[Result]) -> Iterator[Result]:
+        """Pass results on, and give a sign in between when a third of the time for which claims hold is over.
+
+        At a slow pace a batch takes longer than a claim holds, and would be looked up by another shard as well.
+        """
+        for result in results:
+            if time.monotonic() - self._signed_at > self.seconds / 3:
+                self.renew()
+            yield result
+
     def renew(self) -> None:
         """Give a sign, so that the claims hold on.
 
         :raises DBAPIError: the session is gone, and with it the share: the shard has to end.
         """
+        self._signed_at = time.monotonic()
         held = {"domains": list(self._held), "owner": self.owner, "seconds": self.seconds}
         self.connection.execute(text(RENEW), held)
         self.connection.commit()

@@ -111,7 +111,7 @@ def scan_shard(
         most = None if rest_of_run else spread.shard
         mine = Claims(connection, context.run_id, most, spread.claim_seconds, left_by_run=rest_of_run)
         try:
-            with closing(in_batches(scan(mine.domains()))) as batches:
+            with closing(in_batches(mine.renew_in_time(scan(mine.domains())))) as batches:
                 for batch in batches:
                     trouble = _write(context, mine, batch, counts, fields)
                     context.progress(f"{counts['scanned'] + counts['rescanned']} domains looked up by this shard")

@@ -1,9 +1,11 @@
 """Shards of a scan: together they write what one process writes, whoever dies, stalls or comes late among them."""
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -174,6 +176,27 @@ def test_an_expired_claim_that_nobody_took_is_still_written_by_its_owner(world: 
         yield from found
 
     assert scan_shard(world.context(), slow, SPREAD, wait=0).counts["scanned"] == 4
+
+
+def test_a_shard_gives_signs_while_a_batch_takes_longer_than_its_claims_hold(
+    world: DomainWorld, monkeypatch: pytest.MonkeyPatch
+):
+    filled(world)
+    offer_due(world.context())
+    left: list[int] = []
+
+    def slow(domains: Iterable[str]) -> Iterator[DomainScan]:
+        ahead = list(domains)
+        clock = time.monotonic()
+        for passed, done in enumerate(world.scan(ahead), 1):
+            moment = clock + passed * SPREAD.claim_seconds / 2
+            monkeypatch.setattr(claims, "time", SimpleNamespace(monotonic=lambda moment=moment: moment))
+            world.execute("UPDATE scan_claims SET claimed_until = now() + interval '1 s' WHERE owner IS NOT NULL")
+            yield done
+            left.extend(world.rows("SELECT count(*) FROM scan_claims WHERE claimed_until > now() + interval '1 min'"))
+
+    scan_shard(world.context(), slow, SPREAD, wait=0)
+    assert left == [4, 4, 4, 4]
 
 
 def test_two_shards_at_the_same_moment_never_claim_the_same_domain(world: DomainWorld):
