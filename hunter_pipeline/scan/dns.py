@@ -222,7 +222,7 @@ class _Server:
 
     def __init__(self, address: str, settings: DnsSettings) -> None:
         self.address = address
-        self.channel = Channel(address, settings.timeout)
+        self.channel = Channel(address, settings.timeout, self.turn_within)
         self.pace = Pace(settings.qps_per_server, settings.most_qps_per_server)
         self.trouble: str | None = None
         self._failures = 0
@@ -238,6 +238,11 @@ class _Server:
         """Take a token from the bucket; return the seconds until it is there and the server is not paused."""
         now = self._loop.time()
         return max(self.pace.turn(now), self._paused_until - now)
+
+    def turn_within(self, seconds: float) -> float:
+        """As `take_turn`, but nothing is taken when it would be later than in so many seconds."""
+        wait = self.free_at() - self._loop.time()
+        return wait if wait >= seconds else max(self.take_turn(), 0.0)
 
     def note(self, status: LookupStatus, asked: float, now: float) -> None:
         """Remember how the server answered; it pauses after ten failures with nothing good in between."""

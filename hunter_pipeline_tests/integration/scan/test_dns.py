@@ -4,12 +4,15 @@ import asyncio
 import json
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hunter_pipeline.sandbox.dns_zone import ZoneServer
+from hunter_pipeline.scan.channel import _Port
 from hunter_pipeline.scan.dns import DnsClient, DnsSettings
 from hunter_pipeline.scan.reply import LookupStatus, Question, Reply
 
@@ -145,6 +148,29 @@ def test_lost_packets_are_sent_again_within_one_attempt():
 
         reply = asyncio.run(run())
         assert (reply.status, reply.attempts, reply.records) == (LookupStatus.answer, 1, ("here",))
+
+
+def test_what_is_sent_again_takes_its_turn_at_the_pace_like_all_others(monkeypatch: pytest.MonkeyPatch):
+    pace, sent = 100.0, list[float]()
+    usual = _Port.send
+
+    def noted(port: _Port, question: Any) -> None:
+        sent.append(time.monotonic())
+        usual(port, question)
+
+    monkeypatch.setattr(_Port, "send", noted)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        names = [(f"n{number}.test", "TXT") for number in range(150)]
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        replies = ask(
+            names, address, attempts=1, timeout=2, in_flight=500, qps_per_server=pace, most_qps_per_server=pace
+        )
+    assert {reply.status for reply in replies} == {LookupStatus.timeout}
+    assert len(sent) > len(names)
+    burst = pace / 10
+    # However late a busy machine is: by then so many questions had been given their turn, and no more.
+    assert all(number <= burst + pace * (moment - sent[0]) + 2 for number, moment in enumerate(sent, 1))
 
 
 @pytest.mark.parametrize(
