@@ -6,6 +6,7 @@ resource configuration, and switching the flag needs no reload.
 """
 
 import dagster as dg
+import structlog
 from pydantic import PrivateAttr
 from sqlalchemy import Engine
 
@@ -62,6 +63,7 @@ class DatabaseResource(dg.ConfigurableResource[Engine]):
     def stage(self, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> StageContext:
         """The surroundings of a stage in the run of `context`."""
         renew_sign(context.run.run_id)
+        structlog.contextvars.bind_contextvars(run_id=context.run.run_id)  # for every log line from here on
         return StageContext(
             engine=self.engine(),
             run_id=context.run.run_id,

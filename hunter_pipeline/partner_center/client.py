@@ -199,7 +199,8 @@ class PartnerCenterClient:
         :raises ApiError: with status 404 when there is none.
         :raises PartnerCenterError: it cannot be had or read.
         """
-        return self._get(self._url_of(referral_id), read_item)
+        with structlog.contextvars.bound_contextvars(referral_id=referral_id):
+            return self._get(self._url_of(referral_id), read_item)
 
     def get_for_change(self, referral_id: str) -> tuple[RawItem, str | None]:
         """One referral in full as it is now, and the `ETag` header of the answer; raises as `get_referral` does."""

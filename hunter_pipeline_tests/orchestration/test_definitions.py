@@ -75,6 +75,19 @@ def test_a_wrong_setting_stops_the_load_and_is_named(tmp_path: Path):
     assert "HUNTER_ENVIRONMENT" in done.stderr
 
 
+def test_a_process_of_dagsters_writes_log_lines_as_is_set(tmp_path: Path):
+    line = "import hunter_pipeline.definitions, structlog; structlog.get_logger().warning('told')"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", line],
+        cwd=tmp_path,
+        env={"HUNTER_LOG_FORMAT": "json"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stderr.splitlines()[-1])["event"] == "told"
+
+
 def test_the_asset_graph_is_as_drawn(definitions: dg.Definitions):
     graph = definitions.resolve_asset_graph()
     drawn = {
@@ -90,6 +103,11 @@ def test_the_sync_job_holds_the_way_from_payload_to_score_and_nothing_else(defin
     assert job.executor_def is dg.in_process_executor
     assert job.tags["hunter/exclusive"] == "referral_sync"
     assert int(job.tags["dagster/max_runtime"]) == 3600
+
+
+def test_a_sync_that_somebody_launches_in_the_ui_may_run_as_long_as_is_set():
+    job = build_defs(Settings(_env_file=None, partner_center_sync_max_runtime=14_400)).resolve_job_def(SYNC_JOB)
+    assert job.tags["dagster/max_runtime"] == "14400"
 
 
 def test_the_page_that_the_ui_opens_on_names_every_group(definitions: dg.Definitions):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import dagster as dg
 import pytest
+import structlog
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
@@ -137,7 +138,9 @@ def test_the_job_run_without_a_worker_of_its_own_does_the_same(
 ):
     make_companies(engine, NUMBER)
     assert scan_job().execute_in_process(instance=instance).success
-    assert scan_job().execute_in_process(instance=instance).success  # with nothing that waits
+    again = scan_job().execute_in_process(instance=instance)
+    assert again.success  # with nothing that waits
+    assert structlog.contextvars.get_contextvars()["run_id"] == again.run_id, "log lines tell the run"
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM domain_signals")).scalar_one() == NUMBER
 
@@ -203,6 +206,18 @@ def test_a_run_whose_shards_were_forgotten_is_ended_and_another_one_is_asked_for
     assert asked_for(instance, engine, timedelta(hours=1)) == under_way  # until it has ended
     instance.report_run_failed(run)
     assert asked_for(instance, engine) is None  # at once: there is no pause after such a failure
+
+
+def test_a_run_whose_workers_are_still_starting_is_not_silent_however_short_claims_hold(
+    instance: dg.DagsterInstance, spread: CountedZone, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HUNTER_SCAN_CLAIM_SECONDS", "5")
+    with engine.begin() as connection:
+        offer(connection, [f"d{number}.com" for number in range(SHARD + 5)], again=False)
+    run = create_run_for_test(instance, job_name=SCAN_JOB)
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, SCAN_JOB), run.run_id)
+    assert asked_for(instance, engine, timedelta(seconds=60)) == f"scan_under_way: run {run.run_id}"
+    assert str(asked_for(instance, engine, timedelta(minutes=3))).startswith("scan_silent: ")
 
 
 def test_the_sensor_asks_nobody_while_the_feature_is_off(

@@ -214,6 +214,13 @@ def test_a_passing_failure_is_tried_again(script: Script, client: PartnerCenterC
     assert 0.5 <= clock.slept[0] <= 1.0
 
 
+def test_a_log_line_about_one_referral_bears_its_id(script: Script, client: PartnerCenterClient):
+    script.answers += [json_response(503, {}), json_response(200, item("1"))]
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        client.get_referral("1")
+    assert [(line["event"], line["referral_id"]) for line in lines] == [("partner_center_retry", "1")]
+
+
 @pytest.mark.parametrize("attempts", [1, 2, 4])
 def test_no_more_attempts_are_made_than_configured(script: Script, clock: Clock, attempts: int):
     script.answers += [json_response(503, {"error": {"code": "serviceNotAvailable"}})] * 10
