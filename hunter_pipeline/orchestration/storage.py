@@ -26,7 +26,7 @@ from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from hunter_pipeline.orchestration.storage_tables import ensure_tables
@@ -35,7 +35,7 @@ from hunter_pipeline.runs.sync_request import SCAN_JOB
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.alive import look_before_use
 from hunter_pipeline.store.database import urls_of
-from hunter_pipeline.store.engine import database_trouble, keep_values_out, make_engine
+from hunter_pipeline.store.engine import application_name, database_trouble, keep_values_out, make_engine
 
 UNKEPT = frozenset(
     {
@@ -105,6 +105,7 @@ class _Discreet:
         super().optimize_for_webserver(statement_timeout, pool_recycle, max_overflow)  # type: ignore[misc]
         self._engine.hide_parameters = True
         keep_values_out(self._engine)
+        event.listen(self._engine, "do_connect", _name_session)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -275,7 +276,12 @@ def pooled_engine(url: str) -> Engine:
     )
     look_before_use(engine)
     keep_values_out(engine)
+    event.listen(engine, "do_connect", _name_session)
     return engine
+
+
+def _name_session(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+    parameters.setdefault("application_name", application_name())
 
 
 def tune_event_log() -> None:

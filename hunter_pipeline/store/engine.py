@@ -7,7 +7,9 @@ embedded server to `embedded`. No text made here shows a password.
 
 import contextlib
 import hashlib
+import multiprocessing
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,13 @@ _CONNECT_TIMEOUT_SECONDS = 10
 _NAME_LIMIT_BYTES = 63
 _DUPLICATE_DATABASE, _UNIQUE_VIOLATION, _INSUFFICIENT_PRIVILEGE = "42P04", "23505", "42501"
 
+
+_OURS = ("hunter", "-c")
+_OF_DAGSTER: dict[tuple[str, ...], str] = {
+    ("api", "grpc"): "code",
+    ("api", "execute_run"): "run",
+    ("api", "execute_step"): "run",
+}
 
 _DATA_EXCEPTION = "22"
 _LOST = ("08", "53", "57P", "58")
@@ -223,8 +232,21 @@ def _render(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def application_name() -> str:
+    """What PostgreSQL shows the sessions of this process as: `hunter` and what the process does, such as `hunter web`.
+
+    It is told by the command: a run is a process of its own below the code server, with the code server's command.
+    """
+    words = tuple(sys.argv[1:3])
+    if words[:1] == ("api",):  # Dagster's own command
+        told = "run" if multiprocessing.parent_process() else _OF_DAGSTER.get(words)
+    else:
+        told = words[0] if words and Path(sys.argv[0]).name in _OURS and words[0].isalpha() else None
+    return f"hunter {told}" if told else "hunter"
+
+
 def _connect_arguments() -> dict[str, Any]:
-    return {"application_name": "hunter", "connect_timeout": _CONNECT_TIMEOUT_SECONDS}
+    return {"application_name": application_name(), "connect_timeout": _CONNECT_TIMEOUT_SECONDS}
 
 
 def _use_utc(connection: Any, _record: object) -> None:
@@ -245,6 +267,11 @@ def explain(url: URL, error: DBAPIError, setting: str) -> str:
     where = describe(_render(url))
     if is_embedded(str(url.query.get("host", ""))):
         return f"Cannot use the database {where}: {reason}. Run the command again: it starts the embedded server."
+    if "certificate" in reason:
+        return (
+            f"Cannot use the database {where}: {reason}. Nothing was sent to it: correct sslrootcert (the file of the "
+            f"CA), sslmode or the host name in {setting}."
+        )
     without = f"reads over {HUNTER_SETTING}" if setting == READING_SETTING else "brings a server of its own"
     return (
         f"Cannot use the database {where}: {reason}. Start that server or correct {setting}; "

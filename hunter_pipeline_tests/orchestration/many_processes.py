@@ -9,14 +9,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from sqlalchemy import create_engine, text
 
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline_tests.orchestration.dagster_ui import HUNTER, PATIENT, RUN_SECONDS, wait_for
 from hunter_pipeline_tests.web.serving import free_port
 
 PASSWORD = "rredis"
+SESSIONS = text(
+    "SELECT application_name, datname, count(*) AS sessions FROM pg_stat_activity"
+    " WHERE backend_type = 'client backend' AND datname = ANY(:databases) GROUP BY 1, 2"
+)
 MODULE = ("-m", "hunter_pipeline.definitions")
 
 
@@ -67,6 +74,30 @@ def redis(folder: Path) -> Iterator[None]:
 def worker(name: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with process(name, folder, *HUNTER, "worker", HUNTER_HOME=str(folder / name), DAGSTER_HOME="") as running:
         yield running
+
+
+@contextlib.contextmanager
+def watched_sessions(url: str, *databases: str) -> Iterator[dict[tuple[str, str], int]]:
+    """The most sessions that all processes of a kind have held at once until now, by their name and the database."""
+    most: dict[tuple[str, str], int] = {}
+    over = threading.Event()
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+
+    def watch() -> None:
+        with engine.connect() as connection:
+            while not over.wait(0.1):
+                for row in connection.execute(SESSIONS, {"databases": list(databases)}):
+                    kind = (row.application_name, row.datname)
+                    most[kind] = max(most.get(kind, 0), row.sessions)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        watcher.join()
+        engine.dispose()
 
 
 @contextlib.contextmanager

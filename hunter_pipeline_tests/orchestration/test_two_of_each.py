@@ -4,6 +4,8 @@ Both code servers are locations of one daemon, the hardest case: each has its ow
 """
 
 import json
+import logging
+import re
 import shutil
 import ssl
 from collections.abc import Iterator
@@ -18,19 +20,38 @@ import pytest
 import requests
 import trustme
 from cryptography.fernet import Fernet
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from hunter_pipeline.orchestration.guards import is_sync
 from hunter_pipeline.sandbox.https_server import HttpsServer, Request, Response
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
+from hunter_pipeline.store.database import urls_of
 from hunter_pipeline_tests.orchestration.dagster_ui import HUNTER, LAUNCH, RUN_SECONDS, DagsterUi, wait_for
-from hunter_pipeline_tests.orchestration.many_processes import broker_url, daemon_and_code, process, redis, said, worker
+from hunter_pipeline_tests.orchestration.many_processes import (
+    broker_url,
+    daemon_and_code,
+    process,
+    redis,
+    said,
+    watched_sessions,
+    worker,
+)
 from hunter_pipeline_tests.web.serving import free_port
 
 LOCATIONS = ("hunter", "second")
 SHARD = 10
+RUNS_AT_ONCE = 3
+OF_EACH = {
+    "hunter web": 2,
+    "hunter ui": 1,
+    "hunter daemon": 1,
+    "hunter code": 2,
+    "hunter run": RUNS_AT_ONCE,
+    "hunter worker": 2,
+}
+"""Processes of each kind, by the name of their sessions."""
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="needs redis-server (apt-get install redis-server)"
@@ -107,10 +128,23 @@ def rows(engine: Engine, query: str) -> list[Any]:
         return [tuple(row) for row in connection.execute(text(query))]
 
 
+def stated_bounds() -> dict[str, tuple[int, int]]:
+    """By the name of a process's sessions the most that docs/operations.md says it holds to Hunter's and Dagster's."""
+    told = Path(__file__).parents[2].joinpath("docs/operations.md").read_text("utf-8")
+    row = r"^\|[^|]*\| `(hunter [a-z]+)` \|[^|]*\| (\d+|none) \|[^|]*\| (\d+|none) \|$"
+    rows = re.findall(row, told, re.MULTILINE)
+    return {name: (int(own.replace("none", "0")), int(dagsters.replace("none", "0"))) for name, own, dagsters in rows}
+
+
 @pytest.mark.timeout(2 * RUN_SECONDS)
-def test_two_of_each_double_nothing(instance: dg.DagsterInstance, channel: list[str], engine: Engine, tmp_path: Path):
+def test_two_of_each_double_nothing_and_hold_no_more_sessions_than_is_stated(
+    instance: dg.DagsterInstance, channel: list[str], engine: Engine, tmp_path: Path
+):
     ui = DagsterUi(load_settings().dagster_url)
+    addresses = urls_of(load_settings())
+    own, dagsters = (str(make_url(url).database) for url in (addresses.hunter, addresses.dagster))
     with ExitStack() as stack:
+        sessions = stack.enter_context(watched_sessions(addresses.hunter, own, dagsters))
         stack.enter_context(redis(tmp_path))
         for name in ("worker-one", "worker-two"):
             stack.enter_context(worker(name, tmp_path))
@@ -141,6 +175,20 @@ def test_two_of_each_double_nothing(instance: dg.DagsterInstance, channel: list[
         wait_for(lambda: ended(instance, launched), RUN_SECONDS)
         told_twice = "SELECT 1 FROM alerts WHERE fingerprint LIKE 'check failing%' AND occurrences > 1"
         wait_for(lambda: rows(engine, told_twice), RUN_SECONDS)
+        with ThreadPoolExecutor(60) as pool:  # more readers at once than there may be sessions
+            read = [pool.submit(requests.get, f"{address}/api/leads", timeout=120) for address in lists * 20]
+            asked = [pool.submit(ui.partitions, "referral_lineage") for _ in range(20)]
+        assert {answer.result().status_code for answer in read} == {200}
+        assert len({len(answer.result()) for answer in asked}) == 1
+
+    bounds = stated_bounds()
+    assert set(bounds) == set(OF_EACH) | {"hunter sync"}
+    for name, number in OF_EACH.items():
+        found = tuple(sessions.get((name, database), 0) for database in (own, dagsters))
+        assert any(found), (name, sessions)
+        assert all(held <= number * bound for held, bound in zip(found, bounds[name], strict=True)), (name, sessions)
+    assert {name for name, _ in sessions} <= {*OF_EACH, "hunter", ""}, sessions
+    logging.getLogger(__name__).warning("sessions at most: %s", sessions)  # for the table, with `pytest -rP`
 
     found = syncs(instance)
     assert all(before[1] <= after[0] for before, after in pairwise(found)), found

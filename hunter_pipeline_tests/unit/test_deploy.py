@@ -103,6 +103,12 @@ def test_the_image_installs_the_versions_that_are_tested():
     assert image <= tested
 
 
+def test_the_chart_is_the_one_of_the_version_of_dagster_that_the_image_holds():
+    chart = re.findall(r"dagster/dagster --version (\S+)", TEXTS[DEPLOY / "helm/values.yaml"])
+    held = dict(pins(TEXTS[DEPLOY / "requirements.lock"]))
+    assert chart == [held["dagster"]]
+
+
 def test_images_are_pinned_to_this_version():
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert version is not None

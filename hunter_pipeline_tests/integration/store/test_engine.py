@@ -2,13 +2,17 @@
 
 import json
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Engine, MetaData, Table, Text, create_engine, make_url, select, text
@@ -136,6 +140,52 @@ def test_a_server_that_is_down_is_named_without_the_password():
     assert "\n" not in message
 
 
+@pytest.fixture
+def tls_address(tmp_path: Path) -> Iterator[int]:
+    """The port of what begins TLS as PostgreSQL does and then closes; its CA is right.pem, another one other.pem."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "right.pem"))
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                taken, _ = listening.accept()
+                with taken, suppress(OSError):
+                    taken.recv(8)  # SSLRequest
+                    taken.sendall(b"S")
+                    context.wrap_socket(taken, server_side=True).close()
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    yield listening.getsockname()[1]
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    server.join()
+
+
+@pytest.mark.parametrize(
+    ("host", "ca", "told"),
+    [
+        ("localhost", "other.pem", "certificate verify failed. .* correct sslrootcert .* HUNTER_DATABASE_URL"),
+        ("127.0.0.1", "right.pem", "does not match host name .127.0.0.1.. .* the host name in HUNTER_DATABASE_URL"),
+        ("localhost", "none.pem", "none.pem. does not exist. .* correct sslrootcert"),
+        ("localhost", "right.pem", "(EOF detected|closed the connection).* Start that server"),
+    ],
+)
+def test_a_server_is_trusted_by_the_ca_file_and_the_host_name_of_the_address_alone(
+    tls_address: int, tmp_path: Path, host: str, ca: str, told: str
+):
+    url = f"postgresql://u:geheim@{host}:{tls_address}/x?sslmode=verify-full&sslrootcert={tmp_path / ca}"
+    with pytest.raises(DatabaseUnavailable, match=told) as raised:
+        database_urls(url, None, NOWHERE)
+    assert "geheim" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 def test_an_embedded_server_that_cannot_start_is_a_database_that_is_unavailable(tmp_path: Path):
     (tmp_path / "home").write_text("not a directory")
     with pytest.raises(DatabaseUnavailable, match="HUNTER_HOME"):
@@ -150,6 +200,31 @@ def test_sessions_are_named_and_run_in_utc(plain_engine: Engine):
         connection.rollback()
         assert tuple(shown) == ("UTC", "hunter")
         assert connection.execute(text("SHOW timezone")).scalar() == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("hunter web --port 8000", "hunter web"),
+        ("/opt/hunter/bin/hunter daemon", "hunter daemon"),
+        ("hunter --version", "hunter"),
+        ("/opt/hunter/bin/dagster api grpc -p 4000", "hunter code"),
+        ("dagster/__main__.py api execute_run {}", "hunter run"),
+        ("dagster api execute_step {}", "hunter run"),
+        ("pytest tests", "hunter"),
+        ("", "hunter"),
+    ],
+)
+def test_a_session_is_named_after_what_its_process_does(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+):
+    monkeypatch.setattr("sys.argv", command.split(" "))
+    engine = make_engine(empty_database_url)
+    try:
+        with connect_or_explain(engine) as connection:
+            assert connection.execute(text("SHOW application_name")).scalar() == name
+    finally:
+        engine.dispose()
 
 
 def test_what_was_not_committed_is_rolled_back(plain_engine: Engine):
