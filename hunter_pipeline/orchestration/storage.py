@@ -273,6 +273,7 @@ def pooled_engine(url: str) -> Engine:
         max_overflow=20,
         pool_recycle=600,
         hide_parameters=True,
+        use_native_hstore=False,
     )
     look_before_use(engine)
     keep_values_out(engine)

@@ -10,6 +10,7 @@ import hashlib
 import multiprocessing
 import re
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,12 @@ _DATA_EXCEPTION = "22"
 _LOST = ("08", "53", "57P", "58")
 """Beginnings of the SQLSTATEs of a server that is lost, out of room, shut down or broken (PostgreSQL, appendix A)."""
 _NO_ROOM = ("53", "58")
+
+_FOUND_SECONDS = 5.0
+"""For so long a database that could be connected to is not tried again: a run asks for the addresses five times."""
+
+_found: dict[URL, float] = {}
+"""When each database was last connected to, by the clock that only goes forward."""
 
 
 class DatabaseUnavailable(RuntimeError):  # noqa: N818 - the name says what is the case
@@ -151,6 +158,7 @@ def make_engine(url: str, pool_size: int = 5) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         hide_parameters=True,
+        use_native_hstore=False,  # else each connection asks first what the server calls that type
         connect_args=_connect_arguments(),
     )
     event.listen(engine, "connect", _use_utc)
@@ -289,8 +297,11 @@ def _ensure_database(url: URL, setting: str) -> None:
             f"The database name {name} is longer than PostgreSQL's {_NAME_LIMIT_BYTES} bytes. "
             f"Give a shorter one in {setting}."
         )
+    if time.monotonic() - _found.get(url, -_FOUND_SECONDS) < _FOUND_SECONDS:
+        return
     refused = _try_connect(url)
     if refused is None:
+        _found[url] = time.monotonic()
         return
     # The refusal's text depends on the server's language, so the server's list of databases is asked.
     for maintenance in ("postgres", "template1"):
@@ -350,5 +361,10 @@ def _quoted(identifier: str) -> str:
 
 def _administrative_engine(url: URL) -> Engine:
     return create_engine(
-        url, isolation_level="AUTOCOMMIT", hide_parameters=True, pool_size=1, connect_args=_connect_arguments()
+        url,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        use_native_hstore=False,
+        pool_size=1,
+        connect_args=_connect_arguments(),
     )
