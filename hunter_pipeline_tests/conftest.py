@@ -19,9 +19,18 @@ from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline_tests.databases import administer, fresh_database, leave, url_of
 from hunter_pipeline_tests.memory import write_in_memory
 from hunter_pipeline_tests.sandbox_fixtures import empty, pipeline, sandbox
-from hunter_pipeline_tests.synced_database import _synced_engine, synced, synced_rows, synced_template
+from hunter_pipeline_tests.synced_database import _newest_synced, _synced_engine, synced, synced_rows, synced_template
 
-__all__ = ["_synced_engine", "empty", "pipeline", "sandbox", "synced", "synced_rows", "synced_template"]
+__all__ = [
+    "_newest_synced",
+    "_synced_engine",
+    "empty",
+    "pipeline",
+    "sandbox",
+    "synced",
+    "synced_rows",
+    "synced_template",
+]
 
 _TEMPLATE = "hunter_template"
 _DAGSTER_TEMPLATE = "dagster_template"

@@ -37,6 +37,8 @@ from hunter_pipeline_tests.integration.cli.command_line import CommandLine
 from hunter_pipeline_tests.pipeline_runs import NOW, Pipeline
 from hunter_pipeline_tests.sandbox_fixtures import flat
 
+pytestmark = pytest.mark.xdist_group("erase")
+
 ANNA = "anna.weber@berg-kurgu.com.tr"
 PERSON = {"firstName": "Anneliese", "lastName": "Weberknecht", "phoneNumber": "+90 555 0102030", "email": ANNA}
 TRACES = ("anna.weber", "Anneliese", "Weberknecht", "0102030")

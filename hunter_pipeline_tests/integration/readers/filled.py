@@ -22,7 +22,11 @@ TABLES = (
 )
 
 
-@pytest.fixture(scope="module", params=["none", "of empty tables", "fresh"])
+GROUP = pytest.mark.xdist_group("plans")
+"""One worker runs all tests of these databases: each takes seconds to fill. None of the tests changes them."""
+
+
+@pytest.fixture(scope="session", params=["none", "of empty tables", "fresh"])
 def filled(pg_server_url: str, migrated_template: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
     with fresh_database(pg_server_url, migrated_template) as name:
         url = url_of(pg_server_url, name)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, insert, make_url, text
+from sqlalchemy import Connection, Engine, insert
 
 from hunter_pipeline.pipeline.company_sums import write_sums
 from hunter_pipeline.readers.cursor import InvalidCursor
@@ -27,6 +26,7 @@ from hunter_pipeline.readers.lead_list import (
 from hunter_pipeline.readers.summary import summary
 from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline.store.tables import companies, lead_scores, partner_center_referrals, raw_leads
+from hunter_pipeline_tests.databases import fresh_database, url_of
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
@@ -34,9 +34,9 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 class Leads:
     """Writes leads straight into the tables."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, number: int = 0) -> None:
         self.connection = connection
-        self.number = 0
+        self.number = number
 
     def referral(self, domain: str, **values: Any) -> None:
         self.number += 1
@@ -100,14 +100,10 @@ class Leads:
 @pytest.fixture(scope="module")
 def one_engine(pg_server_url: str, migrated_template: str) -> Iterator[Engine]:
     """A database for all tests of this module: each rolls back what it wrote."""
-    name = f"lead_list_{os.getpid()}"
-    server = create_engine(pg_server_url, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
-    server.dispose()
-    engine = make_engine(make_url(pg_server_url).set(database=name).render_as_string(hide_password=False))
-    yield engine
-    engine.dispose()
+    with fresh_database(pg_server_url, migrated_template) as name:
+        engine = make_engine(url_of(pg_server_url, name))
+        yield engine
+        engine.dispose()
 
 
 @pytest.fixture
@@ -327,24 +323,36 @@ def test_names_are_sorted_by_letters_not_by_bytes(leads: Leads):
     assert found == ["Ab", "Ada", "celal", "Çelik", "ışık", "İzmir", "odak", "Östen", "Zebra"]
 
 
-@pytest.fixture
-def many(leads: Leads) -> Leads:
-    """Leads with equal keys, missing keys and every combination of them."""
+@pytest.fixture(scope="module")
+def many_engine(pg_server_url: str, migrated_template: str) -> Iterator[Engine]:
+    """A database of leads with equal keys, missing keys and every combination of them."""
     dice = random.Random(7)
-    for number in range(47):
-        domain = f"d{number:02}.com"
-        leads.company(domain, dice.choice(["Same", "Other", None, f"Name {number}"]))
-        for _ in range(dice.randint(1, 2)):
-            leads.referral(
-                domain,
-                deal_value=dice.choice([None, Decimal(5), Decimal("7.25"), Decimal(number)]),
-                currency="EUR",
-                expires_at=dice.choice([None, NOW, NOW + timedelta(microseconds=number)]),
-                changed_at=NOW + timedelta(seconds=dice.randint(0, 3)),
-            )
-        if number % 5:
-            leads.score(domain, dice.choice([10, 10, 55, number]), dice.choice(["P1", "P2"]))
-    return leads
+    with fresh_database(pg_server_url, migrated_template) as name:
+        engine = make_engine(url_of(pg_server_url, name))
+        with engine.begin() as connection:
+            leads = Leads(connection)
+            for number in range(47):
+                domain = f"d{number:02}.com"
+                leads.company(domain, dice.choice(["Same", "Other", None, f"Name {number}"]))
+                for _ in range(dice.randint(1, 2)):
+                    leads.referral(
+                        domain,
+                        deal_value=dice.choice([None, Decimal(5), Decimal("7.25"), Decimal(number)]),
+                        currency="EUR",
+                        expires_at=dice.choice([None, NOW, NOW + timedelta(microseconds=number)]),
+                        changed_at=NOW + timedelta(seconds=dice.randint(0, 3)),
+                    )
+                if number % 5:
+                    leads.score(domain, dice.choice([10, 10, 55, number]), dice.choice(["P1", "P2"]))
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture
+def many(many_engine: Engine) -> Iterator[Leads]:
+    """Those leads; what a test adds is rolled back."""
+    with many_engine.connect() as connection:
+        yield Leads(connection, number=1000)
 
 
 @pytest.mark.parametrize("sort", SORTS)

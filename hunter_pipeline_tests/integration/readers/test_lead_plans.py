@@ -4,7 +4,9 @@ import pytest
 from sqlalchemy import Engine
 
 from hunter_pipeline.readers.lead_list import SORTS, count_leads, list_leads
-from hunter_pipeline_tests.integration.readers.filled import looked_at
+from hunter_pipeline_tests.integration.readers.filled import GROUP, looked_at
+
+pytestmark = GROUP
 
 PAGE = 20
 # Left out below: far down in the ranking a page walks through its category, whose scores and domains run contrary ways;

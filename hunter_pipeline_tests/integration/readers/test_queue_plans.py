@@ -18,7 +18,9 @@ from hunter_pipeline.readers.referral_queue import (
     iter_queue,
     list_queue,
 )
-from hunter_pipeline_tests.integration.readers.filled import REFERRALS, looked_at
+from hunter_pipeline_tests.integration.readers.filled import GROUP, REFERRALS, looked_at
+
+pytestmark = GROUP
 
 PAGE = 20
 FEW = 40 * PAGE

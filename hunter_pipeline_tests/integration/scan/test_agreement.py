@@ -15,6 +15,8 @@ from hunter_pipeline.sandbox.dns_zone import ZoneServer
 from hunter_pipeline.scan.dns import DnsSettings
 from hunter_pipeline.scan.scan import DomainScan, scan
 
+pytestmark = pytest.mark.xdist_group("agreement")
+
 SPF: dict[str, list[Any]] = {
     "no record": [],
     "include": ["v=spf1 include:inc.net -all"],

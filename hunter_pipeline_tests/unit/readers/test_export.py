@@ -50,7 +50,8 @@ def _csv(*leads: Lead) -> list[dict[str, str]]:
 
 
 def _xlsx(*leads: Lead) -> list[dict[str, object]]:
-    _, *rows = openpyxl.load_workbook(io.BytesIO(b"".join(write_xlsx(leads)))).active.iter_rows(values_only=True)
+    book = openpyxl.load_workbook(io.BytesIO(b"".join(write_xlsx(leads))), read_only=True)
+    _, *rows = book.active.iter_rows(values_only=True)
     return [dict(zip([column.name for column in EXPORTED], row, strict=True)) for row in rows]
 
 
