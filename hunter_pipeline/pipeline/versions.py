@@ -43,11 +43,15 @@ FROM unnest(CAST(:referral_id AS text[]), CAST(:content_hash AS text[]), CAST(:e
     CAST(:seen_at AS timestamptz[]))
     AS r(referral_id, content_hash, etag, source_updated_at, partition_day, payload, payload_original, payload_form,
         is_current, seen_at)
-ON CONFLICT (referral_id, content_hash) DO UPDATE SET last_seen_at = excluded.last_seen_at,
-    last_seen_run_id = excluded.last_seen_run_id, gone_at = NULL, unseen_since = NULL
 """
-"""A version that is known was seen again, so it is there. A payload travels as the text that was hashed, in an array of
-its own: as a part of one JSON text for all rows, PostgreSQL would read it three times."""
+"""A payload travels as the text that was hashed, in an array of its own: as a part of one JSON text for all rows,
+PostgreSQL would read it three times."""
+
+SEEN_AGAIN = """
+UPDATE partner_center_referrals_raw
+SET last_seen_at = :seen_at, last_seen_run_id = :run, gone_at = NULL, unseen_since = NULL WHERE id = ANY(:ids)
+"""
+"""A version that is known was seen again, so it is there. Its payload stays where it is: in a sweep nearly all are."""
 
 CHOOSE_CURRENT = """
 WITH newest AS (
@@ -109,13 +113,13 @@ def read_item(context: StageContext, item: RawItem, today: date, screen: Screen)
     }
 
 
-def known_versions(connection: Connection, referral_ids: Collection[str]) -> set[tuple[str, str]]:
-    """The versions, as id and hash, that are kept of some referrals."""
+def known_versions(connection: Connection, referral_ids: Collection[str]) -> dict[tuple[str, str], int]:
+    """The versions, as id and hash, that are kept of some referrals, and the number of each row."""
     rows = connection.execute(
-        text("SELECT referral_id, content_hash FROM partner_center_referrals_raw WHERE referral_id = ANY(:ids)"),
+        text("SELECT referral_id, content_hash, id FROM partner_center_referrals_raw WHERE referral_id = ANY(:ids)"),
         {"ids": list(referral_ids)},
     )
-    return {(row.referral_id, row.content_hash) for row in rows}
+    return {(row.referral_id, row.content_hash): row.id for row in rows}
 
 
 def write_versions(
@@ -138,12 +142,22 @@ def write_versions(
     def failed(row: Mapping[str, Any], error: str) -> Failure:
         return Failure(row["referral_id"], error, json.dumps(row["payload"]))
 
-    kept, failures = write_each(connection, rows, write, failed)
+    again = [row for row in rows if _key(row) in known]
+    if again:
+        numbers = [known[_key(row)] for row in again]
+        seen_at = max(row["seen_at"] for row in again)
+        connection.execute(text(SEEN_AGAIN), {"ids": numbers, "seen_at": seen_at, "run": context.run_id})
+    new, failures = write_each(connection, [row for row in rows if _key(row) not in known], write, failed)
+    kept = [*again, *new]
     if ids := [row["referral_id"] for row in kept if not row["is_current"]]:
         parameters = {"ids": ids, "run": context.run_id, "prefix": RUN_PREFIX}
         for current, test in (("false", "NOT IN"), ("true", "IN")):  # in this order: one current version each
             connection.execute(text(CHOOSE_CURRENT.format(current=current, test=test)), parameters)
-    return kept, [row for row in kept if (row["referral_id"], row["content_hash"]) not in known], failures
+    return kept, new, failures
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["referral_id"], row["content_hash"]
 
 
 def write_items(connection: Connection, context: StageContext, keys: Sequence[str]) -> None:

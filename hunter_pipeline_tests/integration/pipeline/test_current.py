@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline_tests.pipeline_runs import Pipeline
@@ -83,3 +83,22 @@ def test_the_only_version_of_a_referral_is_written_once(pipeline: Pipeline, empt
         )
     pipeline.sync()
     assert pipeline.rows("SELECT is_current FROM partner_center_referrals_raw") == [True]
+
+
+def test_a_version_that_is_seen_again_is_not_sent_again(pipeline: Pipeline, empty: Sandbox):
+    replace(empty, companyName="Sent Once Ltd")
+    pipeline.sync(upto="fetch")
+    carrying: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        if "Sent Once Ltd" in str(parameters):
+            carrying.append(statement)
+
+    event.listen(pipeline.engine, "before_cursor_execute", note)
+    pipeline.sync(upto="fetch")
+    assert carrying == []
+    replace(empty, companyName="Sent Once Ltd", status="Active")
+    pipeline.sync(upto="fetch")
+    assert len(carrying) == 1
+    seen = pipeline.rows("SELECT last_seen_run_id = run_id FROM partner_center_referrals_raw ORDER BY id")
+    assert seen == [False, True]
