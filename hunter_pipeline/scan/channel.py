@@ -15,7 +15,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
@@ -29,6 +29,7 @@ _DRAIN: Final = 256  # packets read at one wake-up
 _MOST_OCTETS: Final = 65_535
 _FIRST_RESEND: Final = 1.0  # seconds, while nothing is known of the server
 _SOONEST_RESEND: Final = 0.2  # seconds, as in Linux; sooner, a machine takes its own slowness for a lost packet
+_UNPROVEN_RESEND: Final = 0.5  # while nothing that was sent later has been answered
 _LATEST_RESEND: Final = 1.0
 _TICK: Final = 0.005  # seconds; time-outs this close are handled together
 
@@ -42,12 +43,11 @@ class _Asked:
     asked: bytes
     done: Done | None
     port: _Port
-    number: int
-    sent: float
     deadline: float
     wait: float
+    sent: float = 0.0
+    numbers: list[int] = field(default_factory=list)
     edns: bool = True
-    again: bool = False
     paid: bool = False
 
 
@@ -73,6 +73,7 @@ class Channel:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answered = 0.0
         self._smooth: float | None = None
         self._vary = 0.0
 
@@ -92,10 +93,9 @@ class Channel:
                 outcome = failure(LookupStatus.other, f"no socket: {error.strerror or error}")
                 self._loop.call_soon(done, outcome)
                 return
-        question = _Asked(wire.question(name, rtype), done, port, -1, now, now + self._timeout, wait)
-        port.register(question)
+        question = _Asked(wire.question(name, rtype), done, port, now + self._timeout, wait)
         self._schedule(question, min(now + wait, question.deadline))
-        port.send(question)
+        port.send(question, now)
 
     async def close(self) -> None:
         """End; what is under way fails."""
@@ -148,15 +148,18 @@ class Channel:
             if now >= question.deadline:
                 self.finish(question, failure(LookupStatus.timeout))
                 continue
+            if question.sent > self._answered and (left := question.sent + _UNPROVEN_RESEND - now) > 0:
+                # Nothing that was sent after it was answered: the server is slow, and nothing is known to be lost.
+                heapq.heappush(self._due, (min(now + left, question.deadline), next(self._serial), question))
+                continue
             if not question.paid and (wait := self._turn(question.deadline - now)):
                 # Asked again at the server's pace; not at all where its time would be over by then.
                 question.paid = wait < question.deadline - now
                 heapq.heappush(self._due, (min(now + wait, question.deadline), next(self._serial), question))
                 continue
             question.paid = False
-            question.again = True
             question.wait *= 2
-            question.port.send(question)
+            question.port.send(question, now)
             heapq.heappush(self._due, (min(now + question.wait, question.deadline), next(self._serial), question))
         if self._due and self._timer is None:
             self._timer_at = max(self._due[0][0], now + _TICK)
@@ -164,17 +167,18 @@ class Channel:
 
     # --- replies ---
 
-    def took(self, question: _Asked, outcome: Outcome) -> None:
-        """A reply came for a question."""
-        if not question.again:
-            self._learn(self._loop.time() - question.sent)
+    def took(self, question: _Asked, sent: float, outcome: Outcome) -> None:
+        """A reply came for a question that was sent at that time."""
+        now = self._loop.time()
+        self._learn(now - sent)
+        self._answered = max(self._answered, sent)
         if outcome.truncated:
             question.port.forget(question)
             self._start(self._ask_tcp(question))
         elif outcome.plain and question.edns:
             # a server from before EDNS (RFC 6891 section 7)
             question.edns = False
-            question.port.send(question)
+            question.port.send(question, now)
         else:
             self.finish(question, outcome)
 
@@ -232,7 +236,7 @@ class _Port:
         self.closed = False
         self._retired = False
         self._channel = channel
-        self._waiting: dict[int, _Asked] = {}
+        self._waiting: dict[int, tuple[_Asked, float]] = {}
         self._loop = asyncio.get_running_loop()
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -245,19 +249,19 @@ class _Port:
             self._socket.close()
             raise
 
-    def register(self, question: _Asked) -> None:
-        """Give the question a number that is free on this port and that nobody can foresee."""
-        while True:
-            number = int.from_bytes(os.urandom(2))
-            if number not in self._waiting:
-                question.number = number
-                self._waiting[number] = question
-                return
+    def send(self, question: _Asked, now: float) -> None:
+        """Send it, for the first time or again, under a number that is free on this port and that nobody can foresee.
 
-    def send(self, question: _Asked) -> None:
-        """Send it, for the first time or again."""
+        A number of its own tells which of several was answered, and so how long the server takes: one that has become
+        slow would else be asked everything twice for ever.
+        """
+        while (number := int.from_bytes(os.urandom(2))) in self._waiting:
+            pass
+        self._waiting[number] = question, now
+        question.sent = now
+        question.numbers.append(number)
         try:
-            self._socket.send(wire.packet(question.number, question.asked, edns=question.edns))
+            self._socket.send(wire.packet(number, question.asked, edns=question.edns))
         except BlockingIOError:
             return  # as good as lost: it is sent again
         except OSError as error:
@@ -265,10 +269,11 @@ class _Port:
 
     def forget(self, question: _Asked) -> None:
         """No more waiting for a reply to it."""
-        if self._waiting.get(question.number) is question:
-            del self._waiting[question.number]
-            if self._retired and not self._waiting:
-                self.close("")
+        for number in question.numbers:
+            self._waiting.pop(number, None)
+        question.numbers.clear()
+        if self._retired and not self._waiting:
+            self.close("")
 
     def retire(self) -> None:
         """Take no more questions; close when those that wait are done."""
@@ -283,7 +288,7 @@ class _Port:
         self.closed = True
         self._loop.remove_reader(self._socket)
         self._socket.close()
-        for question in list(self._waiting.values()):
+        for question, _ in list(self._waiting.values()):
             self._channel.finish(question, failure(LookupStatus.other, reason))
 
     def _readable(self) -> None:
@@ -298,9 +303,9 @@ class _Port:
                 # the packet that came back unsent is not named, so all of this port are asked again
                 self.close(error.strerror or str(error))
                 return
-            question = self._waiting.get(int.from_bytes(reply[:2])) if len(reply) >= 2 else None
-            if question is not None and (outcome := wire.read(reply, question.asked)) is not None:
-                self._channel.took(question, outcome)
+            waits = self._waiting.get(int.from_bytes(reply[:2])) if len(reply) >= 2 else None
+            if waits is not None and (outcome := wire.read(reply, waits[0].asked)) is not None:
+                self._channel.took(*waits, outcome)
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -150,13 +150,30 @@ def test_lost_packets_are_sent_again_within_one_attempt():
         assert (reply.status, reply.attempts, reply.records) == (LookupStatus.answer, 1, ("here",))
 
 
+def test_a_server_that_becomes_slow_is_not_asked_everything_twice():
+    names = [(f"n{number}.wild.test", "TXT") for number in range(100)]
+    with ZoneServer(ZONE) as server:
+
+        async def run() -> int:
+            settings = DnsSettings((server.address,), timeout=5, attempts=1, in_flight=20, qps_per_server=5000)
+            async with DnsClient(settings) as client:
+                await client.lookup_many(names[:40])
+                server._delay = 0.4
+                before = server.questions.total()
+                await client.lookup_many(names[40:])
+                return server.questions.total() - before
+
+        asked = asyncio.run(run())
+    assert asked <= 60 + 20 + 10  # those under way when it became slow, and some of a busy machine
+
+
 def test_what_is_sent_again_takes_its_turn_at_the_pace_like_all_others(monkeypatch: pytest.MonkeyPatch):
     pace, sent = 100.0, list[float]()
     usual = _Port.send
 
-    def noted(port: _Port, question: Any) -> None:
+    def noted(port: _Port, question: Any, now: float) -> None:
         sent.append(time.monotonic())
-        usual(port, question)
+        usual(port, question, now)
 
     monkeypatch.setattr(_Port, "send", noted)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
