@@ -62,14 +62,15 @@ class ZoneServer:
     server: it offers no recursion and refuses every name that is neither mapped nor below a mapped one.
 
     `questions` counts what came in, keyed `(name in lower case, type)`; a repeat over TCP counts again.
-    `replace` swaps the mapping while the server runs. `port` 0 picks a free one.
+    `replace` swaps the mapping while the server runs. `port` 0 picks a free one. A `Zone` that was made before is
+    served as it is, which spares the check of its records.
 
     :raises ValueError: an unknown behaviour, or a record that cannot be read; the entry is named.
     """
 
     def __init__(
         self,
-        answers: Answers,
+        answers: Answers | Zone,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -86,7 +87,7 @@ class ZoneServer:
         self._soa = soa
         self._recursive = recursive
         self._lock = threading.Lock()
-        self._zone = Zone(answers, soa, recursive)
+        self._zone = answers if isinstance(answers, Zone) else Zone(answers, soa, recursive)
         self._udp, self._tcp = _bind(host, port, self)
         self._wake_read, self._wake_write = socket.socketpair()
         self._threads = [

@@ -88,7 +88,7 @@ class Sandbox:
         else:
             for payload in referrals:
                 self.partner_center.referrals.add(payload)
-        self._answers = world.answers if zone is None else zone
+        self._answers = samples.load_zone() if zone is None else zone
 
     def __enter__(self) -> Self:
         self.start()
