@@ -7,14 +7,19 @@ BEGUN := $(VENV).begun
 # As `python -m venv --clear`, without its stack trace on Ctrl+C.
 MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); \
   venv.create("$(VENV)", clear=True, symlinks=True, with_pip=True)
+# A machine that keeps no compiled code compiles Hunter and its tests anew in each process: half a minute for each worker.
+export PYTHONDONTWRITEBYTECODE :=
 TESTS ?= hunter_pipeline_tests
+# One more than there are cores to fill: a test often waits for another process or for an answer that does not come.
+WORKERS ?= 3
+ORDER = $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly)
 # A dozen processes at once: by themselves, with `make test-celery`.
 MANY := hunter_pipeline_tests/orchestration/test_celery.py hunter_pipeline_tests/orchestration/test_two_of_each.py
 SOAK_SYNCS ?= 300
 SOAK_PAYLOADS ?= 10000
 SOAK_SEED ?= $(shell date +%s)
 
-.PHONY: help demo dev test test-days test-celery soak audit licences check lint format bench screenshots browser release lock clean
+.PHONY: help demo dev test test-processes test-days test-celery soak audit licences check lint format bench screenshots browser release lock clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -26,8 +31,11 @@ demo: $(INSTALLED) ## See the product in a minute: sample referrals become ranke
 dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
 	@$(BIN)/hunter dev --sandbox
 
-test: $(INSTALLED) browser ## Run every test but those of many processes; with SEED=N in the random order that N gives
-	$(BIN)/pytest -n 2 --dist loadgroup -q $(MANY:%=--ignore %) $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly) $(TESTS)
+test: $(INSTALLED) browser ## Run the tests but those of whole processes; with SEED=N in the random order that N gives
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -q $(MANY:%=--ignore %) -m 'not processes' $(ORDER) $(TESTS)
+
+test-processes: $(INSTALLED) browser ## Run the tests that start the product: wheel, commands, Dagster's UI and daemon; SEED=N too
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -q $(MANY:%=--ignore %) -m processes $(ORDER) $(TESTS)
 
 test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)
 	@PYTEST=$(BIN)/pytest SEED=$(SEED) .ci/days

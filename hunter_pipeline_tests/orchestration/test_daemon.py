@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.controller import DagsterDaemonController, daemon_controller_from_instance
 from dagster._daemon.daemon import MonitoringDaemon
@@ -33,6 +34,7 @@ def jobs(controller: DagsterDaemonController) -> set[str]:
     )
 
 
+@pytest.mark.processes
 def test_one_code_server_serves_until_it_dies_and_then_another_one(instance: dg.DagsterInstance, tmp_path: Path):
     workspace = tmp_path / "workspace.yaml"
     workspace.write_text(packaged_file("workspace.yaml").read_text("utf-8"), "utf-8")

@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 from hunter_pipeline_tests.orchestration.dagster_ui import DRY_RUN, RUN_SECONDS, WORKSPACE, DagsterUi, started
 from hunter_pipeline_tests.web.serving import chromium, free_port
 
-pytestmark = pytest.mark.xdist_group("dagster-ui")
+pytestmark = [pytest.mark.xdist_group("dagster-ui"), pytest.mark.processes]
 
 RELOAD = "mutation { reloadWorkspace { __typename } }"
 """A mutation that harms nobody; launching a run or stopping a schedule takes the same way."""

@@ -51,6 +51,7 @@ def definitions() -> dg.Definitions:
     return build_defs(Settings(_env_file=None))
 
 
+@pytest.mark.processes
 def test_they_load_with_an_empty_environment_and_touch_nothing(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROBE], cwd=tmp_path, env={}, capture_output=True, text=True, check=False
@@ -62,6 +63,7 @@ def test_they_load_with_an_empty_environment_and_touch_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.processes
 def test_a_wrong_setting_stops_the_load_and_is_named(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", "import hunter_pipeline.definitions"],

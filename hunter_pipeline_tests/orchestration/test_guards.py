@@ -121,6 +121,7 @@ with dg.DagsterInstance.get() as instance:
 """
 
 
+@pytest.mark.processes
 def test_a_killed_run_is_known_at_once(
     instance: dg.DagsterInstance, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -261,6 +262,7 @@ def daemon(home: Path) -> Iterator[None]:
             process.wait(30)
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(180)
 def test_a_run_over_its_maximum_time_is_ended_by_the_daemon(
     instance: dg.DagsterInstance, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,7 +30,7 @@ from hunter_pipeline_tests.personal_data import (
     persons,
 )
 
-pytestmark = [pytest.mark.xdist_group("dagster-ui"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.xdist_group("dagster-ui"), pytest.mark.processes, pytest.mark.timeout(1200)]
 
 WITHOUT_DOMAIN = "FLAT-0105"
 """The referral of the last of the three days."""

@@ -72,6 +72,7 @@ def alone(engine: Engine) -> dict[str, list[Any]]:
     return found
 
 
+@pytest.mark.processes
 def test_shards_in_processes_of_their_own_write_what_one_process_writes(
     instance: dg.DagsterInstance, spread: CountedZone, engine: Engine
 ):
@@ -120,6 +121,7 @@ def scan_job_of_pods() -> dg.JobDefinition:
     return dg.Definitions(jobs=[job], resources=make_resources()).resolve_job_def(SCAN_JOB)
 
 
+@pytest.mark.processes
 def test_where_dagster_learns_of_steps_from_its_storage_alone_as_on_kubernetes_no_shard_is_lost(
     instance: dg.DagsterInstance, spread: CountedZone, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):

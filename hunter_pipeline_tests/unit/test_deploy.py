@@ -12,7 +12,6 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._config import process_config, resolve_to_config_type
-from dagster_k8s import K8sRunLauncher
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from sqlalchemy import create_engine
@@ -148,6 +147,9 @@ def test_nothing_but_this_machine_reaches_the_containers_and_nothing_the_databas
 
 
 def test_the_instance_on_kubernetes_is_the_usual_one_with_the_run_launcher():
+    # Imported here: it takes seconds of each worker that only collects the tests.
+    from dagster_k8s import K8sRunLauncher
+
     instance = yaml.safe_load(documents("kubernetes/dagster-instance.yaml")[0]["data"]["dagster.yaml"])
     launcher, logs = instance.pop("run_launcher"), instance.pop("compute_logs")
     assert instance == yaml.safe_load((ROOT / "dagster.yaml").read_text("utf-8"))

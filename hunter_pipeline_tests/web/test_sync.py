@@ -29,7 +29,7 @@ from hunter_pipeline_tests.web.serving import free_port, serving
 START_SECONDS = 240
 SYNC_SECONDS = 120
 
-pytestmark = pytest.mark.xdist_group("dagster")
+pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.processes]
 
 
 @dataclass(frozen=True)

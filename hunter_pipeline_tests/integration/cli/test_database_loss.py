@@ -104,6 +104,7 @@ def test_a_server_that_dies_again_and_again_is_given_up(home: Path):
         watch()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("home", [""], indirect=True)
 def test_a_sync_whose_database_dies_says_so_in_one_line_and_the_next_goes_on(home: Path):
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("HUNTER_", "DAGSTER_"))}

@@ -57,6 +57,7 @@ def test_a_machine_is_set_up_by_options(
     assert Path(".env.before").read_text("utf-8") == text
 
 
+@pytest.mark.processes
 def test_a_machine_is_set_up_by_answers(bare: dict[str, str]):
     mine, theirs = pty.openpty()
     process = subprocess.Popen(

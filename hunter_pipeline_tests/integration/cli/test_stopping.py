@@ -14,6 +14,8 @@ import pytest
 
 from hunter_pipeline.store.embedded.users import embedded_status
 
+pytestmark = pytest.mark.processes
+
 Start = Callable[..., subprocess.Popen[str]]
 
 

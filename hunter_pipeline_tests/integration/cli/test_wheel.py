@@ -27,7 +27,11 @@ from hunter_pipeline_tests.web.serving import free_port
 
 ROOT = Path(__file__).parents[3]
 
-pytestmark = pytest.mark.timeout(900)  # an environment is made and every server started, on whichever machine
+pytestmark = [
+    pytest.mark.xdist_group("wheel"),
+    pytest.mark.processes,
+    pytest.mark.timeout(900),  # an environment is made and every server started, on whichever machine
+]
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def hunter_sync(home: Path, **environment: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.processes
 def test_after_dump_drop_and_restore_a_sync_goes_on_from_the_watermark(
     key: str, pipeline: Pipeline, database_url: str, pg_server_url: str, sandbox: Sandbox, tmp_path: Path
 ):
