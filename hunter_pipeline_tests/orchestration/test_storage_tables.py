@@ -129,13 +129,13 @@ def test_first_starts_at_once_make_the_tables_once(empty_database_url: str):
     assert tables_state(empty_database_url) == "complete"
 
 
-def test_tables_without_a_mark_that_hold_a_run_are_kept(instance: dg.DagsterInstance, empty_database_url: str):
+def test_tables_without_a_mark_that_hold_a_run_are_kept(instance: dg.DagsterInstance, dagster_database_url: str):
     run = create_run_for_test(instance)
-    engine = create_engine(empty_database_url)
+    engine = create_engine(dagster_database_url)
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM kvs"))
     engine.dispose()
-    ensure_tables(empty_database_url)
+    ensure_tables(dagster_database_url)
     assert instance.get_run_by_id(run.run_id) is not None
 
 
