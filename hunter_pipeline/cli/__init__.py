@@ -1,7 +1,8 @@
 """The `hunter` command: one module per group of commands, and `main`, which turns errors into one line.
 
 Belongs here: arguments, help that teaches, and what is shown. Does not belong here: work; commands call
-`pipeline` and `orchestration` functions.
+`pipeline` and `orchestration` functions. A command's module loads at its head only what its `--help` needs; what the
+command does is imported in the command, so that help, a typing mistake and a Tab are answered at once.
 """
 
 import signal

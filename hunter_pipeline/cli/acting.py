@@ -104,7 +104,6 @@ def _act(
     yes: bool,
     as_json: bool,
 ) -> None:
-    # Imported here: they load SQLAlchemy and MSAL, which `--help` does not need.
     from hunter_pipeline.actions.act import carry_out, propose
     from hunter_pipeline.cli.referral_ids import the_referral
     from hunter_pipeline.partner_center.changes import Wish

@@ -6,12 +6,12 @@ import json
 import os
 import sys
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 
-from hunter_pipeline.logs import configure_logging
-from hunter_pipeline.settings import Settings, load_settings
+if TYPE_CHECKING:
+    from hunter_pipeline.settings import Settings
 
 PLAIN_WIDTH = 160
 """Columns to use where there is neither a terminal nor COLUMNS to ask: wide enough for the list of leads."""
@@ -43,6 +43,9 @@ def ready() -> Settings:
 
     :raises SettingsError: a value is wrong.
     """
+    from hunter_pipeline.logs import configure_logging
+    from hunter_pipeline.settings import load_settings
+
     settings = load_settings()
     quiet = {} if "log_level" in settings.model_fields_set else {"log_level": "WARNING"}
     configure_logging(settings.model_copy(update=quiet))

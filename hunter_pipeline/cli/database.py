@@ -7,9 +7,6 @@ from typing import Annotated
 import typer
 
 from hunter_pipeline.cli.console import out, print_json, ready
-from hunter_pipeline.store import migrate
-from hunter_pipeline.store.database import urls_of
-from hunter_pipeline.store.engine import describe
 
 group = typer.Typer(
     name="db",
@@ -29,6 +26,10 @@ def upgrade(
     revision: Annotated[str, typer.Argument(help="Revision to go up to; the newest by default")] = "head",
 ) -> None:
     """Create Hunter's and Dagster's tables or bring them up to date. Safe to repeat, also beside running syncs."""
+    from hunter_pipeline.store import migrate
+    from hunter_pipeline.store.database import urls_of
+    from hunter_pipeline.store.engine import describe
+
     settings = ready()
     urls = urls_of(settings)
     state = migrate.upgrade(urls.hunter, revision)
@@ -45,6 +46,10 @@ def downgrade(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
 ) -> None:
     """Take the tables back to an older revision. What the newer ones held is lost; take a backup first."""
+    from hunter_pipeline.store import migrate
+    from hunter_pipeline.store.database import urls_of
+    from hunter_pipeline.store.engine import describe
+
     url = urls_of(ready()).hunter
     if not yes:
         typer.confirm(f"Rows of newer tables in {describe(url)} will be lost. Go on?", abort=True)
@@ -55,6 +60,10 @@ def downgrade(
 @group.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False) -> None:
     """Say where the tables stand. Exit status 1 when an upgrade is waiting."""
+    from hunter_pipeline.store import migrate
+    from hunter_pipeline.store.database import urls_of
+    from hunter_pipeline.store.engine import describe
+
     url = urls_of(ready()).hunter
     state = migrate.status(url)
     if as_json:

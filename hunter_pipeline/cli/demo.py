@@ -17,19 +17,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
-from hunter_pipeline.cli.show import print_leads
 from hunter_pipeline.cli.sign_in import sign_in
-from hunter_pipeline.cli.sync import show_books, sync_now
-from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
-from hunter_pipeline.services import make_sign_in
-from hunter_pipeline.settings import Settings, SettingsError, load_settings
-from hunter_pipeline.store.database import open_database
 
 if TYPE_CHECKING:
     from hunter_pipeline.sandbox.sandbox import Sandbox
+    from hunter_pipeline.settings import Settings
 
 BEST_REFERRAL = """
 SELECT l.external_id FROM raw_leads l JOIN lead_scores s USING (domain)
@@ -50,6 +44,15 @@ def demo() -> None:
     through Dagster into PostgreSQL, looks the domains up, scores them and prints the list. Nothing leaves this
     machine. Run it again: nothing new, no row twice, no domain looked up again.
     """
+    from sqlalchemy import text
+
+    from hunter_pipeline.cli.lead_table import print_leads
+    from hunter_pipeline.cli.syncing import show_books, sync_now
+    from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
+    from hunter_pipeline.services import make_sign_in
+    from hunter_pipeline.settings import load_settings
+    from hunter_pipeline.store.database import open_database
+
     ready()
     with sandbox_settings() as world:
         settings = load_settings()
@@ -122,6 +125,8 @@ def sandbox_settings() -> Iterator[Sandbox]:
     The folder, the database and the rhythm stay the configured ones; a database never mixes samples with real
     referrals.
     """
+    from hunter_pipeline.settings import load_settings
+
     settings = load_settings()
     kept = {
         "HUNTER_HOME": str(settings.home),
@@ -161,6 +166,8 @@ def _make_sandbox(directory: Path, https: int = 0, dns: int = 0) -> Sandbox:
 
     :raises SettingsError: they are not installed.
     """
+    from hunter_pipeline.settings import SettingsError
+
     try:
         from hunter_pipeline.sandbox.sandbox import Ports, Sandbox
     except ModuleNotFoundError as error:

@@ -41,7 +41,6 @@ def erase(
 
     It shows what would go and asks first. It may run beside a sync, and again after a failure.
     """
-    # Imported here: they load SQLAlchemy and Dagster, which `--help` does not need.
     from hunter_pipeline.orchestration.erase import erase_everywhere
     from hunter_pipeline.pipeline.erasures import read_key
     from hunter_pipeline.services import make_keys

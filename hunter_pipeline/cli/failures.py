@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Connection, text
 
 from hunter_pipeline.cli.console import out, print_json, ready
-from hunter_pipeline.cli.referral_ids import the_one
-from hunter_pipeline.pipeline.failures import dismiss_failures, undo_dismissal
-from hunter_pipeline.store.database import open_database
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 LIST = """
 SELECT item_key AS referral_id, stage, error, occurrences, first_seen_at, last_seen_at, dismissed_at, resolved_at,
@@ -57,6 +56,11 @@ def failures(
     A failure that stays can be dismissed by the referral's id, or its first characters. It stays open and in this
     list, and is tried again as before, but no check warns of it. Failing for another reason ends the dismissal.
     """
+    from sqlalchemy import text
+
+    from hunter_pipeline.pipeline.failures import dismiss_failures, undo_dismissal
+    from hunter_pipeline.store.database import open_database
+
     if dismiss is not None and undo is not None:
         raise typer.BadParameter("give one of the two", param_hint="--dismiss, --undo-dismiss")
     engine = open_database(ready())
@@ -75,6 +79,10 @@ def failures(
 
 
 def _item(connection: Connection, prefix: str, option: str) -> str:
+    from sqlalchemy import text
+
+    from hunter_pipeline.cli.referral_ids import the_one
+
     return the_one(
         list(connection.execute(text(OPEN_ITEMS), {"prefix": prefix}).scalars()),
         prefix,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -75,7 +74,7 @@ COMMANDS = {
         "scan",
         "Look domains up and print signals, mailbox provider with its evidence, and the status of every look-up.",
     ),
-    "doctor": ("doctor", "Check settings, database, sign-in, API, DNS, daemon and schedule, and say what to do."),
+    "doctor": ("check_up", "Check settings, database, sign-in, API, DNS, daemon and schedule, and say what to do."),
     "settings": ("setting_up", "Print every setting with its comment and default, as a start for your own .env."),
     "rules": ("scoring", "Check and try scoring rules before they go live."),
     "db": ("database", "Look at and change the revision of Hunter's tables."),
@@ -85,6 +84,16 @@ COMMANDS = {
 
 class LazyCommands(TyperGroup):
     """The commands by name: listed by their summaries, and loaded one by one."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options before a command."""
+        options = super().get_params(ctx)
+        for option in options:
+            # Typer's own (help, completion) begin as None, and to see that this is no value it loads pydantic, which
+            # takes as long as all the rest of a command's help.
+            if option.default is None:
+                option.default = False
+        return options
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
         """The names."""
@@ -123,6 +132,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         sys.stdout.write(f"hunter {version('hunter-pipeline')}\n")
         raise typer.Exit
 

@@ -38,7 +38,6 @@ def referrals(
 
     Contacts are left out of every form.
     """
-    # Imported here: they load SQLAlchemy, which `--help` does not need.
     from hunter_pipeline.readers.export import record_of, write_csv
     from hunter_pipeline.readers.queue_columns import COLUMNS, TAB_NAMES
     from hunter_pipeline.readers.referral_queue import (

@@ -12,15 +12,16 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Engine
 
 from hunter_pipeline.cli.console import err
-from hunter_pipeline.settings import Settings
-from hunter_pipeline.store.database import open_database
-from hunter_pipeline.store.engine import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from hunter_pipeline.settings import Settings
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on")]
 Wait = Annotated[
@@ -67,20 +68,23 @@ def _foreign(host: str) -> str:
     return f"{host} is no address of this machine; listen on 127.0.0.1 or on another of its own"
 
 
-def await_database(settings: Settings, seconds: float, opening: Callable[[Settings], Engine] = open_database) -> Engine:
+def await_database(settings: Settings, seconds: float, opening: Callable[[Settings], Engine] | None = None) -> Engine:
     """Hunter's database with this version's tables; a server that does not answer yet is waited for.
 
     :param seconds: how long at most.
-    :param opening: makes the engine.
+    :param opening: makes the engine; None: `open_database`.
     :raises DatabaseUnavailable: it did not answer in time, or the embedded server cannot start.
     :raises SchemaOutdated: the tables of a configured server are older than this version; `hunter db upgrade` is named.
     :raises SchemaNewer: they are newer.
     """
+    from hunter_pipeline.store.database import open_database
+    from hunter_pipeline.store.engine import DatabaseUnavailable
+
     deadline = time.monotonic() + seconds
     told = False
     while True:
         try:
-            return opening(settings)
+            return (opening or open_database)(settings)
         except DatabaseUnavailable as error:
             # An embedded server is started by the question itself: what it says will not change by waiting.
             if settings.database_url is None or time.monotonic() + PAUSE_SECONDS > deadline:

@@ -15,18 +15,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Engine
 
 from hunter_pipeline.cli.console import err, out, ready
 from hunter_pipeline.cli.demo import sandbox_settings
 from hunter_pipeline.cli.readiness import WAIT_SECONDS, Port, Wait, await_database, check_port, end_well_when_told
 from hunter_pipeline.cli.sign_in import sign_in
-from hunter_pipeline.services import make_sign_in
-from hunter_pipeline.settings import load_settings
-from hunter_pipeline.store.database import open_reading
 from hunter_pipeline.store.embedded.users import (
     EmbeddedError,
     embedded_status,
@@ -34,7 +30,9 @@ from hunter_pipeline.store.embedded.users import (
     start_embedded,
     stop_if_unused,
 )
-from hunter_pipeline.store.engine import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 STOP_SECONDS = 20
 """How long children get to end by themselves."""
@@ -75,6 +73,9 @@ def dev(
     settings: until HUNTER_PARTNER_CENTER_ENABLED=true each tick of the schedule is skipped with the reason
     feature_disabled.
     """
+    from hunter_pipeline.services import make_sign_in
+    from hunter_pipeline.settings import load_settings
+
     settings = ready()
     list_port = web_port or settings.web_port
     if port == list_port:
@@ -88,7 +89,8 @@ def dev(
         engine = await_database(settings, wait)
         if sandbox:
             sign_in(make_sign_in(settings, engine))
-        from hunter_pipeline.orchestration.dagster_tables import prepare_dagster  # imports Dagster, which takes seconds
+        # Here, since Dagster takes seconds: what is wrong with a port or the database is said before.
+        from hunter_pipeline.orchestration.dagster_tables import prepare_dagster
 
         prepare_dagster(settings)
         hunter = [sys.executable, "-c", "from hunter_pipeline.cli import main; main()"]
@@ -118,6 +120,7 @@ def daemon(wait: Wait = WAIT_SECONDS) -> None:
     await_database(settings, wait)
     from hunter_pipeline.orchestration.daemon import run_daemon
     from hunter_pipeline.orchestration.dagster_tables import prepare_dagster
+    from hunter_pipeline.settings import load_settings
 
     home = prepare_dagster(settings)
     os.environ.update({**QUIET, **os.environ})
@@ -187,6 +190,7 @@ def web(
     server at HUNTER_DAGSTER_URL. The API's own page is at /docs.
     """
     end_well_when_told()
+    from hunter_pipeline.store.database import open_reading
     from hunter_pipeline.web.app import create_app
     from hunter_pipeline.web.security import check_exposure
 
@@ -237,6 +241,8 @@ class DatabaseWatch:
 
         :raises DatabaseUnavailable: it cannot be started, or dies again and again.
         """
+        from hunter_pipeline.store.engine import DatabaseUnavailable
+
         try:
             if embedded_status(self._home).running:
                 return
@@ -273,6 +279,8 @@ def _run(commands: Sequence[Sequence[str]], watch: Callable[[], None] | None = N
 
     They run in the working directory, where `.env` and relative paths in it are found.
     """
+    from hunter_pipeline.settings import load_settings
+
     environment = {**QUIET, **os.environ, "HUNTER_HOME": str(load_settings().home)}
     children = [subprocess.Popen(command, env=environment, start_new_session=True) for command in commands]
     wanted: list[int] = []

@@ -10,20 +10,14 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from dotenv import dotenv_values
 
 from hunter_pipeline.cli.console import err, print_json, ready
-from hunter_pipeline.settings import (
-    Settings,
-    SettingsError,
-    env_file,
-    example_file,
-    load_settings,
-    variable_name,
-)
+
+if TYPE_CHECKING:
+    from hunter_pipeline.settings import Settings
 
 CLIENT, TENANT = "partner_center_client_id", "partner_center_tenant_id"
 SECRET, DATABASE = "partner_center_client_secret", "database_url"
@@ -58,6 +52,8 @@ def init(
     secrets; one that is there already is replaced only when you say so, and kept beside it. The file is .env in this
     folder, or the one that HUNTER_ENV_FILE names. README, 'Connect a real account', tells where the ids come from.
     """
+    from hunter_pipeline.settings import env_file, variable_name
+
     target = env_file()
     if target.exists() and not yes:
         _need_terminal("--yes")
@@ -72,7 +68,7 @@ def init(
     err().print(f"{written} written" if written == target else f"{target} written, the old one is {written}")
     os.environ["HUNTER_ENV_FILE"] = str(target.absolute())
     _prepare(login=login)
-    from hunter_pipeline.cli.doctor import doctor
+    from hunter_pipeline.cli.check_up import doctor
 
     doctor(as_json=False)
 
@@ -104,6 +100,8 @@ def _need_terminal(option: str) -> None:
 
 def _answer(field: str, given: str | None, *, ask: bool) -> str:
     """A checked value of a setting: the option's, the one in the environment, or a person's."""
+    from hunter_pipeline.settings import variable_name
+
     if given is None:
         given = os.environ.get(variable_name(field))
     needed = field in (CLIENT, TENANT)
@@ -126,6 +124,8 @@ def _answer(field: str, given: str | None, *, ask: bool) -> str:
 
 def _wrong(field: str, value: str, *, needed: bool) -> str | None:
     """What is wrong with a value; None when nothing is."""
+    from hunter_pipeline.settings import load_settings, variable_name
+
     if not value:
         return f"{variable_name(field)} has no value" if needed else None
     from hunter_pipeline.store.engine import normalize_url
@@ -147,6 +147,10 @@ def write_env(target: Path, values: dict[str, str]) -> Path:
     :returns: where the old file is now; `target` when there was none.
     :raises SettingsError: a value cannot be written so that it is read as it is.
     """
+    from dotenv import dotenv_values
+
+    from hunter_pipeline.settings import SettingsError, example_file
+
     text = example_file().read_text("utf-8")
     text = text[text.index("\n\n## ") + 2 :]
     for name, value in values.items():
@@ -186,6 +190,8 @@ def settings(
 
     A clone has the same list as .env.example. Values that are set are not shown, since some are secrets.
     """
+    from hunter_pipeline.settings import Settings, example_file, load_settings
+
     if not as_json:
         sys.stdout.write(example_file().read_text("utf-8"))
         return
@@ -194,7 +200,9 @@ def settings(
 
 
 def _described(field: str, found: Settings) -> dict[str, Any]:
-    info = Settings.model_fields[field]
+    from hunter_pipeline.settings import variable_name
+
+    info = type(found).model_fields[field]
     default = list(info.default) if isinstance(info.default, tuple) else info.default
     return {
         "name": variable_name(field),

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Engine
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
-from hunter_pipeline.cli.referral_ids import the_referral
-from hunter_pipeline.readers.columns import Declared
-from hunter_pipeline.readers.columns import chosen as columns_named
-from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
-from hunter_pipeline.readers.lead_columns import COLUMNS, PRINTED_FROM, Lead
-from hunter_pipeline.readers.lead_list import LeadFilter, choice, count_leads, iter_leads, referral_ids
-from hunter_pipeline.readers.lineage import LineageStep, latest_steps, read_lineage
-from hunter_pipeline.store.database import open_database
-from hunter_pipeline.vocabulary import badge, provider_label, provider_named
 
-SEGMENT_STYLES = {"Existing": "cyan", "Migration": "bold green", "Cold": "blue", "Skip": "dim"}
+if TYPE_CHECKING:
+    from hunter_pipeline.readers.lineage import LineageStep
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +42,12 @@ def leads(
     The table goes to the terminal; csv and json go to standard output or a file; xlsx goes to a file. Every row
     stands for one company domain.
     """
+    from hunter_pipeline.cli.lead_table import print_leads, read_leads
+    from hunter_pipeline.readers.export import lead_record, write_csv, write_xlsx
+    from hunter_pipeline.readers.lead_list import LeadFilter, referral_ids
+    from hunter_pipeline.store.database import open_database
+    from hunter_pipeline.vocabulary import provider_named
+
     if form == "xlsx" and output is None:
         raise typer.BadParameter("an Excel file cannot be printed; name a file with --output leads.xlsx")
     engine = open_database(ready())
@@ -70,7 +62,7 @@ def leads(
     if form == "table":
         print_leads(engine, chosen, limit)
         return
-    rows = _read(engine, chosen, limit)
+    rows = read_leads(engine, chosen, limit)
     if form == "json":
         with engine.connect() as connection:
             ids = referral_ids(connection, [lead.domain for lead in rows])
@@ -95,86 +87,12 @@ def leads(
 
 
 def _one_of(parameter: str, value: str | None, option: str) -> str | None:
+    from hunter_pipeline.readers.lead_list import choice
+
     try:
         return None if value is None else choice(parameter, value)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
-
-
-def _read(engine: Engine, chosen: LeadFilter, limit: int | None) -> list[Lead]:
-    with engine.connect() as connection:
-        rows: list[Lead] = []
-        for lead in iter_leads(connection, chosen):
-            if limit is not None and len(rows) >= limit:
-                break
-            rows.append(lead)
-    return rows
-
-
-def print_leads(engine: Engine, chosen: LeadFilter | None = None, limit: int | None = None) -> None:
-    """Print leads as a table. Text from payloads is shown as text, never as markup."""
-    rows = _read(engine, chosen or LeadFilter(), limit)
-    with engine.connect() as connection:
-        total = count_leads(connection, chosen)
-        everything = total if chosen is None else count_leads(connection)
-    if not rows and everything:
-        out().print(f"No lead passes this filter; there are {everything:,} without it.")
-        return
-    if not rows:
-        out().print("No leads. Fetch some with hunter sync, or see samples with hunter demo.")
-        return
-    out().print(lead_table(rows, out().width))
-    out().print(_counted(len(rows), total))
-
-
-def lead_table(rows: Sequence[Lead], width: int) -> Table:
-    """Leads as a table that fits `width` characters: what has no room is left out, and the reason goes below the name.
-
-    Nothing is cut to zero width, so that a narrow terminal still tells score, category, company and referral.
-    """
-    columns = columns_named(COLUMNS, *(name for name, least in PRINTED_FROM.items() if least <= width))
-    below = "reason" not in {column.name for column in columns}
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, width=width)
-    for column in columns:
-        wide = column.name in ("company_name", "reason")
-        table.add_column(
-            column.label,
-            justify="right" if column.is_number else "left",
-            ratio=1 if wide else None,
-            min_width=None if wide else len(column.label),
-            overflow="fold",
-            no_wrap=column.kind in ("moment", "expiry"),
-        )
-    for lead in rows:
-        cells = [_cell(lead, column) for column in columns]
-        if below:
-            name = [column.name for column in columns].index("company_name")
-            cells[name] = Text.assemble(cells[name], "\n", (lead.reason or "no signals yet", "dim"))
-        table.add_row(*cells)
-    return table
-
-
-def _counted(shown: int, total: int) -> str:
-    leads = f"{total:,} lead{'s' if total != 1 else ''}"
-    return leads if shown == total else f"{shown:,} of {leads}, best first"
-
-
-def _cell(lead: Lead, column: Declared) -> Text:
-    """The value of a declared column, by the column's kind."""
-    value = getattr(lead, column.name)
-    if column.kind == "referral_type":
-        return Text(badge(value))
-    if column.kind == "segment":
-        return Text(value or "not scored", SEGMENT_STYLES.get(value or "", ""))
-    if isinstance(value, tuple):
-        return Text(" + ".join(f"{deal.value:,} {deal.currency or ''}".rstrip() for deal in value) or "-")
-    if value is None:
-        return Text("no signals yet" if column.name == "reason" else "-")
-    if isinstance(value, datetime):
-        return Text(f"{value.astimezone(UTC):%Y-%m-%d}")
-    if column.kind == "provider":
-        return Text(provider_label(value))
-    return Text(f"{value:,}" if isinstance(value, Decimal) else str(value))
 
 
 def lineage(
@@ -183,6 +101,10 @@ def lineage(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Tell the story of one referral: what each stage took in, what it decided and why, and which run did it."""
+    from hunter_pipeline.cli.referral_ids import the_referral
+    from hunter_pipeline.readers.lineage import latest_steps, read_lineage
+    from hunter_pipeline.store.database import open_database
+
     engine = open_database(ready())
     with engine.connect() as connection:
         referral_id = the_referral(connection, referral_id)

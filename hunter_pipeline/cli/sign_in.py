@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from hunter_pipeline.cli.console import err, out, ready
-from hunter_pipeline.partner_center.auth import Account, DeviceCode, SignIn
-from hunter_pipeline.pipeline.sync_runs import SourceMismatch, check_tenant
-from hunter_pipeline.services import make_sign_in
-from hunter_pipeline.store.database import open_database
+
+if TYPE_CHECKING:
+    from hunter_pipeline.partner_center.auth import Account, DeviceCode, SignIn
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +28,10 @@ def login() -> None:
     The sign-in is kept encrypted and renews itself with every sync. It is lost after 90 days without a sync, or
     when the person's password or the tenant's policy changes; then run this again.
     """
+    from hunter_pipeline.pipeline.sync_runs import SourceMismatch, check_tenant
+    from hunter_pipeline.services import make_sign_in
+    from hunter_pipeline.store.database import open_database
+
     settings = ready()
     engine = open_database(settings)
     account = sign_in(make_sign_in(settings, engine))
@@ -57,6 +61,9 @@ def sign_in(session: SignIn) -> Account:
 
 def logout() -> None:
     """Forget the stored sign-in, also one that can no longer be read. Run hunter login to sign in again."""
+    from hunter_pipeline.services import make_sign_in
+    from hunter_pipeline.store.database import open_database
+
     settings = ready()
     make_sign_in(settings, open_database(settings)).forget()
     out().print("Signed out: the stored tokens are gone. Microsoft's own session of the person is not touched.")

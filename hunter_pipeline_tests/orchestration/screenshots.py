@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 from rich.console import Console
 from sqlalchemy import text
 
-from hunter_pipeline.cli import show
+from hunter_pipeline.cli import lead_table
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline_tests.orchestration.dagster_ui import HUNTER, started, wait_for
@@ -59,8 +59,8 @@ def main(folder: Path) -> None:
 def _terminal(page: Page, width: int, target: Path) -> None:
     with Path(os.devnull).open("w") as nowhere:
         recorder = Console(record=True, width=width, file=nowhere, force_terminal=True)
-        show.out = lambda: recorder
-        show.print_leads(open_database(load_settings()), limit=16)
+        lead_table.out = lambda: recorder
+        lead_table.print_leads(open_database(load_settings()), limit=16)
     page.set_content(recorder.export_svg(title=f"hunter leads, {width} columns"))
     # As wide as a page of documentation, whatever the number of columns.
     page.add_style_tag(content=f"svg {{ width: {min(7 * width, 1250)}px }}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hunter_pipeline.cli import scan as scan_module
+from hunter_pipeline.cli import scanning as scan_module
 from hunter_pipeline.sandbox.dns_zone import ZoneServer
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
 

@@ -5,9 +5,9 @@ import shlex
 import pytest
 from rich.console import Console
 
+from hunter_pipeline.cli.lead_table import lead_table
 from hunter_pipeline.cli.main import COMMANDS as LISTED
 from hunter_pipeline.cli.main import load
-from hunter_pipeline.cli.show import lead_table
 from hunter_pipeline.cli.teaching import EXAMPLES
 from hunter_pipeline.readers.lead_columns import COLUMNS, PRINTED_FROM
 from hunter_pipeline_tests.unit.readers.test_export import LEAD
