@@ -7,7 +7,7 @@ is counted anew: what is kept is never other than what would be counted now.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
 
@@ -17,27 +17,37 @@ SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_snapshot() || ' ' || pg
 """What names all that can be seen: two statements with the same snapshot of the same server see the same rows. That of
 a standby does not tell which transactions are under way."""
 
+MOST_KEPT = 100
+"""Results that are kept of one count, of different arguments."""
+
+Asked = ParamSpec("Asked")
 Counted = TypeVar("Counted")
 
 
-class Known(Generic[Counted]):
-    """The result of a count, for one database.
+class Known(Generic[Asked, Counted]):
+    """The results of a count, for one database.
 
-    :param count: counts, by statements that depend on nothing but rows: not on the time, nor on a setting.
+    :param count: counts, by statements that depend on nothing but rows and its arguments, which can be hashed: not on
+        the time, nor on a setting.
     """
 
-    def __init__(self, count: Callable[[Connection], Counted]) -> None:
+    def __init__(self, count: Callable[Concatenate[Connection, Asked], Counted]) -> None:
         self._count = count
-        self._known: tuple[str, Counted] | None = None
+        self._known: tuple[str, dict[object, Counted]] | None = None
 
-    def read(self, connection: Connection) -> Counted:
+    def read(self, connection: Connection, *arguments: Asked.args, **named: Asked.kwargs) -> Counted:
         """What is counted now."""
+        asked = (arguments, *sorted(named.items()))
         seen = connection.execute(text(SNAPSHOT)).scalar_one()
         known = self._known
-        if known is not None and known[0] == seen:
-            return known[1]
-        counted = self._count(connection)
+        if known is not None and known[0] == seen and asked in known[1]:
+            return known[1][asked]
+        counted = self._count(connection, *arguments, **named)
         # Each statement sees what was committed before it: a result that lies between two states is not kept.
         if seen is not None and connection.execute(text(SNAPSHOT)).scalar_one() == seen:
-            self._known = seen, counted
+            known = self._known
+            if known is None or known[0] != seen or len(known[1]) >= MOST_KEPT:
+                known = seen, {}
+            known[1][asked] = counted
+            self._known = known
         return counted

@@ -17,21 +17,38 @@ from hunter_pipeline.readers.referral_queue import EXPIRING
 WINDOW = timedelta(days=1)
 """Over which syncs are counted by their result."""
 
-_FIGURES = """
+_WAITS = """
+r.is_current AND r.gone_at IS NULL
+    AND NOT EXISTS (SELECT FROM partner_center_referrals t WHERE t.referral_id = r.referral_id AND t.raw_id = r.id)
+    AND NOT EXISTS (SELECT FROM referral_failures f WHERE f.item_key = r.referral_id AND f.resolved_at IS NULL)
+"""
+
+OLDEST_OF_ALL = f"SELECT min(r.fetched_at) FROM partner_center_referrals_raw r WHERE {_WAITS}"  # noqa: S608 - constants
+"""Since when the oldest referral waits that was fetched, not refused, and is not tracked yet."""
+
+_OLDEST_MARKED = f"""
+SELECT min(found.fetched_at) FROM (SELECT DISTINCT item FROM stage_queue WHERE stage = ANY(:stages)) marked
+CROSS JOIN LATERAL (SELECT r.fetched_at FROM partner_center_referrals_raw r
+    WHERE r.referral_id = marked.item AND {_WAITS} OFFSET 0) found
+"""  # noqa: S608 - constants
+"""The same, by the marks of the two stages that come between: what is fetched is marked for the first, and what that
+decides for the second, each in the transaction that clears the mark before. What was there before a stage has ever
+looked at everything bears no mark, and then all is read. OFFSET has each marked one looked up."""
+
+_STAGES = ("normalized_domains", "partner_center_referrals")
+
+_FIGURES = f"""
 SELECT
     (SELECT count(*) FROM partner_center_referrals
         WHERE is_open AND status = 'New' AND (expires_at IS NULL OR expires_at > :now)) AS to_answer,
     (SELECT count(*) FROM partner_center_referrals
         WHERE is_open AND status = 'New' AND expires_at > :now AND expires_at < :soon) AS expiring,
     (SELECT count(*) FROM domain_signals WHERE status = 'partial') AS partial,
-    (SELECT min(r.fetched_at) FROM partner_center_referrals_raw r
-        LEFT JOIN partner_center_referrals t ON t.referral_id = r.referral_id
-        WHERE r.is_current AND r.gone_at IS NULL AND t.raw_id IS DISTINCT FROM r.id AND NOT EXISTS (
-            SELECT FROM referral_failures f WHERE f.item_key = r.referral_id AND f.resolved_at IS NULL)
-    ) AS oldest_unprocessed,
+    CASE WHEN (SELECT count(*) FROM stage_state WHERE stage = ANY(:stages)) = 2
+        THEN ({_OLDEST_MARKED}) ELSE ({OLDEST_OF_ALL}) END AS oldest_unprocessed,
     (SELECT extract(epoch FROM finished_at - started_at) FROM sync_runs WHERE finished_at IS NOT NULL
         ORDER BY finished_at DESC LIMIT 1) AS last_sync_seconds
-"""
+"""  # noqa: S608 - constants
 _SYNCS = "SELECT status, count(*) AS number FROM sync_runs WHERE started_at > :since GROUP BY status"
 _RESULTS = ("success", "partial", "failed")
 
@@ -59,7 +76,8 @@ def read_vitals(connection: Connection, now: datetime) -> Vitals:
 
     :param now: the present, aware.
     """
-    row = connection.execute(text(_FIGURES), {"now": now, "soon": now + EXPIRING}).one()
+    parameters = {"now": now, "soon": now + EXPIRING, "stages": list(_STAGES)}
+    row = connection.execute(text(_FIGURES), parameters).one()
     syncs = {row.status: row.number for row in connection.execute(text(_SYNCS), {"since": now - WINDOW})}
     return Vitals(
         row.to_answer,

@@ -26,7 +26,6 @@ from hunter_pipeline.readers.lead_list import (
     MAX_PAGE,
     LeadFilter,
     choice,
-    count_leads,
     iter_leads,
     list_leads,
 )
@@ -53,7 +52,7 @@ def _one_of(parameter: str, description: str) -> tuple[Any, Any]:
     return AfterValidator(known), Query(description=description, json_schema_extra={"enum": [*CHOICES[parameter]]})
 
 
-def lead_filter(
+async def lead_filter(
     referral_type: Annotated[str | None, *_one_of("referral_type", "`none`: it cannot be told")] = None,
     segment: Annotated[str | None, *_one_of("segment", "How the lead can be sold to")] = None,
     provider: Annotated[str | None, *_one_of("provider", "Mailbox provider")] = None,
@@ -163,7 +162,7 @@ def leads(
         page = list_leads(connection, chosen, sort, limit, after, before, rates)
         return {
             "leads": [lead_record(lead) for lead in page.leads],
-            "total": count_leads(connection, chosen),
+            "total": services.totals.read(connection, chosen),
             "next": page.next,
             "previous": page.previous,
         }

@@ -26,7 +26,6 @@ from hunter_pipeline.readers.lead_list import (
     LeadFilter,
     LeadPage,
     choice,
-    count_leads,
     list_leads,
 )
 from hunter_pipeline.readers.lineage import latest_steps, read_lineage
@@ -62,9 +61,8 @@ def lead_list(
             page = list_leads(
                 connection, chosen, sort, _page_size(limit), after, before, services.settings.exchange_rates
             )
-            counts = services.counts.read(connection)
-            total = counts.leads if chosen == LeadFilter() else count_leads(connection, chosen)
-            providers = services.providers.read(connection)
+            counts, providers = services.surroundings.read(connection)
+            total = counts.leads if chosen == LeadFilter() else services.totals.read(connection, chosen)
     except InvalidCursor:
         # An old bookmark: the first page says more than an error.
         return RedirectResponse(link("/", kept(request.query_params, "sort", "after", "before")), 303)

@@ -19,7 +19,7 @@ def refusal(name: str, value: object, message: str) -> RequestValidationError:
     return RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": message, "input": value}])
 
 
-def _only_known(request: Request) -> None:
+async def _only_known(request: Request) -> None:
     """Refuse a parameter that the route's documentation does not name."""
     if not request.query_params:
         return

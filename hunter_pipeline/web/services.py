@@ -15,14 +15,15 @@ from typing import Annotated, cast
 from urllib.parse import quote
 
 from fastapi import Depends, Request
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from hunter_pipeline.partner_center.errors import PartnerCenterError
 from hunter_pipeline.partner_center.token_cache import KEY_FILE
 from hunter_pipeline.pipeline.versions import RUN_PREFIX
-from hunter_pipeline.readers import stories
 from hunter_pipeline.readers.known import Known
+from hunter_pipeline.readers.lead_list import LeadFilter, count_leads
+from hunter_pipeline.readers.stories import providers
 from hunter_pipeline.readers.summary import Summary, summary
 from hunter_pipeline.scoring.document import RulesError
 from hunter_pipeline.scoring.rules import Rules
@@ -40,8 +41,8 @@ class Services:
     :param reading: what only reads goes over it; it may lead through a pooler in transaction mode.
     :param clock: gives the present, aware UTC.
     :param verifier: checks webhooks; None while they are switched off.
-    :param counts: the list in a few numbers, on `reading`.
-    :param providers: mailbox providers that some company has, on `reading`.
+    :param surroundings: the list in a few numbers, and the mailbox providers that some company has, on `reading`.
+    :param totals: how many leads pass a filter, on `reading`.
     """
 
     settings: Settings
@@ -50,8 +51,8 @@ class Services:
     dagster: DagsterClient
     clock: Callable[[], datetime]
     verifier: Verifier | None
-    counts: Known[Summary] = field(default_factory=lambda: Known(summary))
-    providers: Known[list[str]] = field(default_factory=lambda: Known(stories.providers))
+    surroundings: Known[[], tuple[Summary, list[str]]] = field(default_factory=lambda: Known(_surroundings))
+    totals: Known[[LeadFilter], int] = field(default_factory=lambda: Known(count_leads))
 
     @property
     def dagster_ui(self) -> str:
@@ -93,6 +94,10 @@ class Services:
         return f"{self.dagster_ui}/assets/{quote(name, safe='')}"
 
 
+def _surroundings(connection: Connection) -> tuple[Summary, list[str]]:
+    return summary(connection), providers(connection)
+
+
 @lru_cache(maxsize=4)
 def _rules(path: Path | None, changed: int) -> Rules:  # noqa: ARG001 - an edited file is read again
     return read_rules(path)
@@ -117,5 +122,10 @@ def services_of(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-Use = Annotated[Services, Depends(services_of)]
+async def _given(request: Request) -> Services:
+    # A coroutine, since FastAPI has plain functions of dependencies run by another thread, and waits for it.
+    return services_of(request)
+
+
+Use = Annotated[Services, Depends(_given)]
 """Annotation of a route's parameter that is given the services."""

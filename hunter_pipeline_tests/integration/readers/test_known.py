@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from hunter_pipeline.readers.known import Known
+from hunter_pipeline.readers.known import MOST_KEPT, Known
 from hunter_pipeline.readers.summary import Summary, summary
 from hunter_pipeline_tests.statement_costs import statements_of
 
@@ -14,7 +14,7 @@ FAILURE = (
 )
 
 
-def read(engine: Engine, known: Known[Summary]) -> int:
+def read(engine: Engine, known: Known[[], Summary]) -> int:
     """Open failures, as somebody sees them who reads the kept summary; it is what is counted now."""
     with engine.connect() as connection:
         found = known.read(connection)
@@ -83,3 +83,28 @@ def test_a_change_between_two_of_its_statements_is_not_kept(engine: Engine):
         finally:
             event.remove(engine, "before_cursor_execute", interfere)
     assert read(engine, known) == 1
+
+
+def failures_of(connection: Connection, prefix: str) -> int:
+    statement = "SELECT count(*) FROM referral_failures WHERE starts_with(item_key, :prefix)"
+    found: int = connection.execute(text(statement), {"prefix": prefix}).scalar_one()
+    return found
+
+
+def test_each_of_several_questions_is_known_for_itself_until_somebody_writes(engine: Engine):
+    known = Known(failures_of)
+    for number in range(1, 4):
+        with engine.begin() as connection:
+            write(connection, number)
+        for _ in range(2):
+            with engine.connect() as connection:
+                assert [known.read(connection, each) for each in ("r1", "s", "r", "r1")] == [1, 0, number, 1]
+
+
+def test_it_keeps_only_so_many_answers(engine: Engine):
+    known = Known(failures_of)
+    with engine.connect() as connection:
+        for number in range(3 * MOST_KEPT):
+            assert known.read(connection, f"x{number}") == 0
+        assert known._known is not None
+        assert len(known._known[1]) <= MOST_KEPT
