@@ -2,7 +2,8 @@
 
 Belongs here: which setting goes to which argument, and the refusal of settings that a step cannot do
 without. Does not belong here: what the objects do. Dagster resources, commands and the web server all come
-through here, so that they cannot differ.
+through here, so that they cannot differ. Each imports what it makes: Dagster loads this module with its definitions,
+and MSAL or requests only a run that signs in.
 """
 
 from __future__ import annotations
@@ -11,19 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import requests
-import structlog
-from cryptography.fernet import MultiFernet
 from sqlalchemy import Engine
 
-from hunter_pipeline.actions.act import Acting
-from hunter_pipeline.actions.take_in import Stage, kept_version, take_in
-from hunter_pipeline.partner_center.auth import SignIn
-from hunter_pipeline.partner_center.client import PartnerCenterClient
-from hunter_pipeline.partner_center.pages import RawItem
-from hunter_pipeline.partner_center.token_cache import FileBlobStore, TokenCache, load_keys
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
 from hunter_pipeline.pipeline.leads import make_leads, upsert_companies
@@ -35,18 +28,23 @@ from hunter_pipeline.pipeline.versions import RUN_PREFIX
 from hunter_pipeline.scan.dns import DnsSettings
 from hunter_pipeline.scan.providers import catalogue
 from hunter_pipeline.scan.scan import DomainScan
-from hunter_pipeline.scan.stream import stream
-from hunter_pipeline.scan.tenant import TenantDiscovery, discover_tenant
 from hunter_pipeline.scoring.rules import Rules
 from hunter_pipeline.scoring.rules_file import load_rules
 from hunter_pipeline.settings import Settings, SettingsError
-from hunter_pipeline.store.token_store import DatabaseBlobStore
 from hunter_pipeline.upkeep.shards import Spread
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+    from hunter_pipeline.actions.act import Acting
+    from hunter_pipeline.actions.take_in import Stage
+    from hunter_pipeline.partner_center.auth import SignIn
+    from hunter_pipeline.partner_center.client import PartnerCenterClient
+    from hunter_pipeline.partner_center.pages import RawItem
+    from hunter_pipeline.scan.tenant import TenantDiscovery
 
 ACTION_LOCK_WAIT = 10
 """Seconds for which a person waits for a sync that is writing."""
-
-log = structlog.get_logger(__name__)
 
 
 def check_connection_settings(settings: Settings) -> None:
@@ -83,6 +81,10 @@ def make_sign_in(settings: Settings, engine: Engine) -> SignIn:
     :raises SettingsError: client or tenant id is missing.
     :raises TokenCacheUnreadable: the key file cannot be used.
     """
+    from hunter_pipeline.partner_center.auth import SignIn
+    from hunter_pipeline.partner_center.token_cache import FileBlobStore, TokenCache
+    from hunter_pipeline.store.token_store import DatabaseBlobStore
+
     check_connection_settings(settings)
     path = settings.partner_center_token_cache_path
     store = FileBlobStore(path) if path is not None else DatabaseBlobStore(engine)
@@ -103,11 +105,15 @@ def make_keys(settings: Settings) -> MultiFernet:
 
     :raises TokenCacheUnreadable: the key file cannot be used.
     """
+    from hunter_pipeline.partner_center.token_cache import load_keys
+
     return load_keys(settings.token_cache_keys, settings.home)
 
 
 def make_client(settings: Settings, sign_in: SignIn) -> PartnerCenterClient:
     """The referrals API client, with the pace that is set."""
+    from hunter_pipeline.partner_center.client import PartnerCenterClient
+
     return PartnerCenterClient(
         settings.partner_center_base_url,
         sign_in.acquire,
@@ -131,6 +137,9 @@ def make_acting(settings: Settings, engine: Engine, clock: Callable[[], datetime
         raise SettingsError(
             "writing to Partner Center is off; set HUNTER_PARTNER_CENTER_WRITE_ENABLED=true to act on referrals"
         )
+    from hunter_pipeline.actions.act import Acting
+    from hunter_pipeline.actions.take_in import kept_version, take_in
+
     stages = make_stages(settings)
 
     def keep(item: RawItem) -> bool:
@@ -198,6 +207,11 @@ def make_scan(settings: Settings, shares: int = 1) -> Scan:
 
     :param shares: how many look-ups may go on at once; each gets that part of the pace of a server.
     """
+    import structlog
+
+    from hunter_pipeline.scan.stream import stream
+
+    log = structlog.get_logger(__name__)
     dns = make_dns_settings(settings)
     first, most = dns.qps_per_server / shares, dns.most_qps_per_server / shares
     dns = replace(dns, qps_per_server=first, most_qps_per_server=most)
@@ -235,7 +249,8 @@ def make_registration_lookup(settings: Settings, bootstrap: Path | None = None) 
         raise SettingsError(
             "registration look-ups are switched off; set HUNTER_REGISTRATION_ENABLED=true to switch them on"
         )
-    # Imported here: it loads in half a second, which every command and every run would pay.
+    import requests
+
     from hunter_pipeline.scan.registration import BOOTSTRAP_PATH, RegistrationClient
 
     return RegistrationClient(requests.Session(), bootstrap or BOOTSTRAP_PATH).lookup
@@ -250,6 +265,10 @@ def make_tenant_lookup(settings: Settings) -> TenantLookup:
         raise SettingsError(
             "tenant discovery is switched off; set HUNTER_TENANT_DISCOVERY_ENABLED=true to switch it on"
         )
+    import requests
+
+    from hunter_pipeline.scan.tenant import discover_tenant
+
     session = requests.Session()
 
     def lookup(domain: str) -> TenantDiscovery:

@@ -12,11 +12,10 @@ import hashlib
 from collections.abc import Iterable
 from importlib.resources import files
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import requests
-from requests.adapters import BaseAdapter
-from tldextract import TLDExtract
+if TYPE_CHECKING:
+    import requests
 
 _SCHEME = "package://"
 _LIST = f"{_SCHEME}publicsuffixlist/public_suffix_list.dat"
@@ -29,11 +28,12 @@ class PublicSuffixes:
     """
 
     def __init__(self, extra: Iterable[str] = ()) -> None:
+        from tldextract import TLDExtract
+
         self._extract = TLDExtract(
             cache_dir=None, suffix_list_urls=(_LIST,), fallback_to_snapshot=False, extra_suffixes=sorted(extra)
         )
-        with requests.Session() as session:
-            session.mount(_SCHEME, _PackagedList())
+        with _packaged_session() as session:
             self._extract("com", session=session)
 
     def registrable(self, host: str) -> str | None:
@@ -61,16 +61,22 @@ def _content() -> bytes:
     return files("publicsuffixlist").joinpath("public_suffix_list.dat").read_bytes()
 
 
-class _PackagedList(BaseAdapter):
-    """Answers requests for the list from the installed package; tldextract asks for it over requests."""
+def _packaged_session() -> requests.Session:
+    """A session that answers for the list from the installed package; tldextract asks for it over requests."""
+    import requests
+    from requests.adapters import BaseAdapter
 
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """The list as the answer."""
-        response = requests.Response()
-        response.status_code, response.url, response.request = 200, request.url or "", request
-        response.encoding = "utf-8"
-        response.raw = BytesIO(_content())
-        return response
+    class PackagedList(BaseAdapter):
+        def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+            response = requests.Response()
+            response.status_code, response.url, response.request = 200, request.url or "", request
+            response.encoding = "utf-8"
+            response.raw = BytesIO(_content())
+            return response
 
-    def close(self) -> None:
-        """Nothing is open."""
+        def close(self) -> None:
+            pass  # nothing is open
+
+    session = requests.Session()
+    session.mount(_SCHEME, PackagedList())
+    return session

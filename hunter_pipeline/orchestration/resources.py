@@ -5,13 +5,13 @@ are read when a run or a tick needs them, so loading the definitions touches not
 resource configuration, and switching the flag needs no reload.
 """
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import structlog
 from pydantic import PrivateAttr
 from sqlalchemy import Engine
 
-from hunter_pipeline.partner_center.auth import SignIn
-from hunter_pipeline.partner_center.client import PartnerCenterClient
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.domain_facts import RegistrationLookup, TenantLookup
 from hunter_pipeline.pipeline.signals import Scan
@@ -32,6 +32,10 @@ from hunter_pipeline.services import (
 from hunter_pipeline.settings import Settings, load_settings
 from hunter_pipeline.store.database import open_database
 from hunter_pipeline.upkeep.shards import Spread
+
+if TYPE_CHECKING:
+    from hunter_pipeline.partner_center.auth import SignIn
+    from hunter_pipeline.partner_center.client import PartnerCenterClient
 
 
 class SettingsResource(dg.ConfigurableResource[Settings]):
@@ -73,13 +77,13 @@ class DatabaseResource(dg.ConfigurableResource[Engine]):
         )
 
 
-class MsalResource(dg.ConfigurableResource[SignIn]):
+class MsalResource(dg.ConfigurableResource["SignIn"]):
     """The Microsoft sign-in: MSAL with its encrypted token cache, renewed silently, never prompting."""
 
     settings: SettingsResource
     database: DatabaseResource
 
-    def sign_in(self) -> SignIn:
+    def sign_in(self) -> "SignIn":
         """The sign-in, ready to hand out access tokens.
 
         :raises SettingsError: client or tenant id is missing.
@@ -87,13 +91,13 @@ class MsalResource(dg.ConfigurableResource[SignIn]):
         return make_sign_in(self.settings.load(), self.database.engine())
 
 
-class PartnerCenterResource(dg.ConfigurableResource[PartnerCenterClient]):
+class PartnerCenterResource(dg.ConfigurableResource["PartnerCenterClient"]):
     """The Partner Center referrals API."""
 
     settings: SettingsResource
     msal: MsalResource
 
-    def client(self) -> PartnerCenterClient:
+    def client(self) -> "PartnerCenterClient":
         """The client.
 
         :raises SettingsError: the feature flag is off, or client or tenant id is missing.

@@ -15,7 +15,6 @@ from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 from dagster._core.utils import make_new_run_id
 
 from hunter_pipeline.orchestration.assets.lineage import REFERRALS, referral_lineage, story_metadata
-from hunter_pipeline.orchestration.published import MOST_PARTITIONS, room_for, tidy_after_erasures
 from hunter_pipeline.orchestration.resources import DatabaseResource
 from hunter_pipeline.readers.lineage_story import Story, changed_referrals, newest_lineage_id, read_stories
 
@@ -56,6 +55,8 @@ def referral_lineage_sensor(
     context: dg.SensorEvaluationContext, database: DatabaseResource
 ) -> Iterator[dg.SkipReason | DagsterRunReaction]:
     """Publish up to `STORIES_PER_TICK` stories and move the cursor over just those."""
+    from hunter_pipeline.orchestration.published import MOST_PARTITIONS, room_for, tidy_after_erasures
+
     cursor = int(context.cursor or 0)
     with database.engine().connect() as connection:
         tidy_after_erasures(context.instance, connection, datetime.now(UTC))

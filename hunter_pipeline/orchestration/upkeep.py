@@ -15,18 +15,7 @@ from hunter_pipeline.orchestration.assets.scoring import SignalsConfig
 from hunter_pipeline.orchestration.checks import without_standing_checks
 from hunter_pipeline.orchestration.failures import failing_clearly
 from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAG, request_unless_off
-from hunter_pipeline.orchestration.instance_retention import (
-    delete_old_evaluations,
-    delete_old_stories,
-    delete_runs,
-    old_runs,
-)
 from hunter_pipeline.orchestration.metadata import report_metadata
-from hunter_pipeline.orchestration.published import (
-    delete_partitions,
-    partitions_of_closed,
-    partitions_without_referral,
-)
 from hunter_pipeline.orchestration.resources import DatabaseResource, SettingsResource
 from hunter_pipeline.pipeline.context import StageContext, StageReport
 from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG
@@ -133,6 +122,13 @@ def retention(
     context: dg.OpExecutionContext, config: RetentionConfig, database: DatabaseResource, settings: SettingsResource
 ) -> dg.Output[None]:
     """Throw away what is older than the configuration says, or count it."""
+    from hunter_pipeline.orchestration.instance_retention import (
+        delete_old_evaluations,
+        delete_old_stories,
+        delete_runs,
+        old_runs,
+    )
+
     with failing_clearly():
         stage = database.stage(context)
         ages = Ages(
@@ -160,6 +156,12 @@ def retention(
 
 def _delete_partitions(instance: dg.DagsterInstance, stage: StageContext, settings: Settings, *, dry_run: bool) -> int:
     """Delete the partitions of referrals that are no more or have been closed for long, with their stories."""
+    from hunter_pipeline.orchestration.published import (
+        delete_partitions,
+        partitions_of_closed,
+        partitions_without_referral,
+    )
+
     before = stage.clock() - timedelta(days=settings.closed_partition_days)
     with stage.engine.connect() as connection:
         keys = {

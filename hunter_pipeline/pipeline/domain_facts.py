@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Table, func, or_, select
 
 from hunter_pipeline.pipeline.context import StageContext, StageReport
-from hunter_pipeline.scan.tenant import TenantDiscovery
 from hunter_pipeline.store.tables import companies, domain_registrations, domain_tenants
 from hunter_pipeline.store.upsert import upsert
 
 if TYPE_CHECKING:
     from hunter_pipeline.scan.registration import Registration
+    from hunter_pipeline.scan.tenant import TenantDiscovery
 
 CACHE = timedelta(hours=24)
 """No domain is asked about twice within this time, whatever came of the first time."""
@@ -32,7 +32,7 @@ FACTS_VERSION = "1"
 """Raise it when what is kept of an answer changes."""
 
 RegistrationLookup = Callable[[str, datetime], "Registration"]
-TenantLookup = Callable[[str], TenantDiscovery]
+TenantLookup = Callable[[str], "TenantDiscovery"]
 
 
 def look_up_registrations(

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, text
 
-from hunter_pipeline.partner_center.client import Page
 from hunter_pipeline.partner_center.errors import PartnerCenterError, Throttled
 from hunter_pipeline.partner_center.pages import RawItem
 from hunter_pipeline.partner_center.referral import needs_detail
@@ -42,6 +41,9 @@ from hunter_pipeline.pipeline.versions import (
     write_items,
     write_versions,
 )
+
+if TYPE_CHECKING:
+    from hunter_pipeline.partner_center.client import Page
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far our clock may be ahead of the API's before the operator is told."""

@@ -14,8 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-import structlog
 from sqlalchemy import Engine, text
 
 REMIND_AFTER = timedelta(hours=24)
@@ -38,8 +36,6 @@ ON CONFLICT (fingerprint) DO UPDATE SET last_seen_at = :now,
     sent_at = CASE WHEN a.last_seen_at < :over THEN NULL ELSE a.sent_at END
 RETURNING occurrences, first_seen_at, sent_at IS NULL OR sent_at <= :remind AS due
 """
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -129,14 +125,17 @@ def deliver(url: str, content: str, link: str | None = None) -> bool:
     :param url: address of the incoming webhook, a secret.
     :param link: where to look; None: nowhere.
     """
+    import requests
+    import structlog
+
     # Only the host is logged: the rest of the address is the secret.
-    host = urlsplit(url).hostname
+    log = structlog.get_logger(__name__).bind(host=urlsplit(url).hostname)
     try:
         answer = requests.post(url, json=body_for(url, content, link), timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
-        _log.warning("alert_not_delivered", host=host, reason=type(error).__name__)
+        log.warning("alert_not_delivered", reason=type(error).__name__)
         return False
     if not 200 <= answer.status_code < 300:
-        _log.warning("alert_not_delivered", host=host, reason=f"HTTP status {answer.status_code}")
+        log.warning("alert_not_delivered", reason=f"HTTP status {answer.status_code}")
         return False
     return True

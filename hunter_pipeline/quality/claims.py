@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
-from hunter_pipeline.partner_center.auth import SignIn
 from hunter_pipeline.partner_center.errors import NetworkError, PartnerCenterError
 from hunter_pipeline.quality.gates import GATES, PROCESS_AGAIN, Books, Gate, read_books
 from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.readers.examples import EXAMPLES, Examples, find_examples
+
+if TYPE_CHECKING:
+    from hunter_pipeline.partner_center.auth import SignIn
 
 PATIENCE = timedelta(hours=1)
 """How long a row may wait for its next stage, and a sync for its success."""

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.store.engine import HUNTER_SETTING, connect_or_explain, make_engine
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATION_LOCK = 0x48554E5445524D  # "HUNTERM"
 """Key of the PostgreSQL advisory lock that is held while revisions run."""
@@ -57,6 +56,8 @@ class SchemaStatus:
 
 def alembic_config(connection: Connection | None = None) -> Config:
     """Alembic's configuration for the packaged revisions, on `connection`."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
@@ -71,6 +72,8 @@ def upgrade(url: str, revision: str = "head") -> SchemaStatus:
     :raises SchemaNewer: a newer version made the tables.
     :raises SchemaError: there is no such revision on the way up.
     """
+    from alembic import command
+
     return _run(url, revision, command.upgrade)
 
 
@@ -81,6 +84,8 @@ def downgrade(url: str, revision: str) -> SchemaStatus:
     :raises SchemaNewer: a newer version made the tables.
     :raises SchemaError: there is no such revision on the way down.
     """
+    from alembic import command
+
     return _run(url, revision, command.downgrade)
 
 
@@ -107,6 +112,9 @@ def status_of(connection: Connection, config: Config) -> SchemaStatus:
 
     :param config: Alembic's, which says where the revisions are.
     """
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     scripts = ScriptDirectory.from_config(config)
     head = scripts.get_current_head()
     assert head is not None
@@ -116,6 +124,8 @@ def status_of(connection: Connection, config: Config) -> SchemaStatus:
 
 
 def _run(url: str, revision: str, step: object) -> SchemaStatus:
+    from alembic.util import CommandError
+
     assert callable(step)
     engine = make_engine(url)
     try:

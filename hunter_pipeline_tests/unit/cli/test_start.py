@@ -1,7 +1,9 @@
-"""What a command imports: the help of the whole loads nothing of the work, and each command loads its own."""
+"""What is imported before anything runs: no help loads anything of the work, and Dagster's definitions little of it."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,23 @@ HEAVY = {
     "yaml",
 }
 
+OF_RUNS = {
+    *{
+        "alembic",
+        "celery",
+        "dagster_postgres",
+        "dns",
+        "fastapi",
+        "jinja2",
+        "kubernetes",
+        "msal",
+        "openpyxl",
+        "pygments",
+    },
+    *{"pygments", "requests", "rich", "structlog", "tldextract", "trustme", "urllib3", "uvicorn", "whoisit"},
+}
+"""What the definitions do without: a run, a check or a tick loads it."""
+
 
 def imported(*arguments: str) -> set[str]:
     """The top-level packages that `hunter` with these arguments has imported at its end."""
@@ -48,6 +67,16 @@ def test_help_loads_nothing_of_the_work(command: str | None):
     found = imported(*filter(None, [command]), "--help")
     assert "typer" in found
     assert found & HEAVY == set()
+
+
+def test_the_definitions_load_nothing_that_only_a_run_needs(tmp_path: Path):
+    program = "import hunter_pipeline.definitions, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    environment = {**os.environ, "HUNTER_HOME": str(tmp_path), "HUNTER_ENV_FILE": os.devnull}
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    found = set(done.stdout.split())
+    assert "dagster" in found
+    assert found & OF_RUNS == set()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
