@@ -24,7 +24,7 @@ _LIKE_LATIN = frozenset("абԁегһіјӏкӏопԛрѕсԛуѵԝхзьъЬв�
 
 def without_turns(text: str) -> str:
     """A text without the marks that turn its direction."""
-    return text.translate(_TURNS)
+    return text if text.isascii() else text.translate(_TURNS)
 
 
 def turns_shown(text: str) -> str:

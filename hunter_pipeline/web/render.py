@@ -7,6 +7,7 @@ every value.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -27,9 +28,13 @@ _environment = jinja2.Environment(
     lstrip_blocks=True,
     # A name may hold marks that make what follows read backwards; a page shows it without them.
     finalize=lambda value: without_turns(value) if type(value) is str else value,
+    # They do not change while the server runs.
+    auto_reload=False,
 )
-_environment.globals.update(
-    badges=BADGES,
+_environment.globals.update(badges=BADGES, counted=wording.counted, stage_titles=STAGES)
+# Filters and no functions: a page calls them a thousand times, and Jinja looks at each function that it calls.
+_environment.filters.update(
+    pretty=lambda value: turns_shown(json.dumps(value, indent=2, ensure_ascii=False)),
     provider_label=provider_label,
     moment=wording.moment,
     distance=wording.distance,
@@ -38,10 +43,10 @@ _environment.globals.update(
     money=wording.money,
     deal=wording.deal,
     in_letters=domain_in_letters,
-    counted=wording.counted,
-    stage_titles=STAGES,
 )
-_environment.filters["pretty"] = lambda value: turns_shown(json.dumps(value, indent=2, ensure_ascii=False))
+_chips = _environment.get_template("chips.html").module
+for _name in ("referral_badge", "score_bar", "segment_chip", "category_chip"):
+    _environment.filters[_name] = lru_cache(maxsize=1000)(getattr(_chips, _name))
 _templates = Jinja2Templates(env=_environment)
 
 
