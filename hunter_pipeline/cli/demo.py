@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.cli.sign_in import sign_in
+from hunter_pipeline.store.embedded.users import EmbeddedError, start_embedded
 
 if TYPE_CHECKING:
     from hunter_pipeline.sandbox.sandbox import Sandbox
@@ -44,23 +45,28 @@ def demo() -> None:
     through Dagster into PostgreSQL, looks the domains up, scores them and prints the list. Nothing leaves this
     machine. Run it again: nothing new, no row twice, no domain looked up again.
     """
-    from sqlalchemy import text
-
-    from hunter_pipeline.cli.lead_table import print_leads
-    from hunter_pipeline.cli.syncing import show_books, sync_now
-    from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
-    from hunter_pipeline.services import make_sign_in
     from hunter_pipeline.settings import load_settings
-    from hunter_pipeline.store.database import open_database
 
     ready()
     with sandbox_settings() as world:
         settings = load_settings()
+        database = _database_ahead(settings)
+        from sqlalchemy import text
+
+        from hunter_pipeline.cli.lead_table import print_leads
+        from hunter_pipeline.cli.syncing import show_books, sync_now
+        from hunter_pipeline.orchestration.run_sync import evaluate_standing_checks
+        from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
+        from hunter_pipeline.services import make_sign_in
+        from hunter_pipeline.store.database import open_database
+
+        database.join()
         engine = open_database(settings)
         err().print("Signing in to the sandbox (its identity provider approves the code by itself)")
         sign_in(make_sign_in(settings, engine))
         books = sync_now(settings, engine, Window(FIRST_DAY, datetime.now(UTC).date()))
-        _evaluate_checks(settings)
+        with err().status("checking"):  # otherwise hourly: so that the Dagster UI shows them
+            evaluate_standing_checks(settings)
         scanned = "DNS was asked" if world.dns.questions else "DNS was not asked: every domain is known"
         print_leads(engine, limit=10)
         show_books(engine, books)
@@ -81,12 +87,20 @@ def demo() -> None:
     out().print(tips)
 
 
-def _evaluate_checks(settings: Settings) -> None:
-    """Have the standing checks evaluated, which otherwise are hourly, so that the Dagster UI shows them."""
-    from hunter_pipeline.orchestration.run_sync import evaluate_standing_checks  # imports Dagster, which takes seconds
+def _database_ahead(settings: Settings) -> threading.Thread:
+    """Have the embedded database made and started while Dagster is loaded, which takes as long.
 
-    with err().status("checking"):
-        evaluate_standing_checks(settings)
+    What goes wrong is told by who asks for the database next.
+    """
+
+    def start() -> None:
+        if settings.database_url is None:
+            with suppress(EmbeddedError):
+                start_embedded(settings.home)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    return thread
 
 
 def sandbox(
