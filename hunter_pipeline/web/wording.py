@@ -40,7 +40,7 @@ _UNITS = (
 
 def moment(value: datetime | None) -> str:
     """A time to the minute, in UTC."""
-    return "-" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return "-" if value is None else f"{value.astimezone(UTC).isoformat(' ', 'minutes')[:16]} UTC"
 
 
 def distance(value: datetime | None, now: datetime) -> str:
