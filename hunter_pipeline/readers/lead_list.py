@@ -195,8 +195,12 @@ def count_leads(connection: Connection, lead_filter: LeadFilter | None = None) -
 
 def get_lead(connection: Connection, domain: str) -> Lead | None:
     """The lead of a domain (ASCII, lower case); None when there is none."""
-    leads = list_leads(connection, LeadFilter(domain=domain), "domain", 1).leads
-    return leads[0] if leads else None
+    if not storable(domain):
+        return None
+    found = connection.execute(
+        text(f"SELECT {_FIELDS} {_BASE} WHERE c.domain = :domain AND {_IS_THIS_A_LEAD}"), {"domain": domain}
+    ).first()
+    return _lead(found) if found else None
 
 
 def referral_ids(connection: Connection, domains: Sequence[str]) -> dict[str, list[str]]:
