@@ -57,7 +57,6 @@ class LeadFilter:
     :param max_score: highest score, included; leads without a score are out.
     :param text: words that all stand in the company's name or domain, in any order; case and accents do not matter,
         nor does the dot of an i.
-    :param domain: exactly this domain.
     :param since: only what came in or changed after this moment.
     """
 
@@ -68,7 +67,6 @@ class LeadFilter:
     min_score: int | None = None
     max_score: int | None = None
     text: str | None = None
-    domain: str | None = None
     since: datetime | None = None
 
 
@@ -279,8 +277,6 @@ def _conditions(lead_filter: LeadFilter, is_lead: str) -> tuple[str, dict[str, A
             f"c.search_grams @> hunter_grams(:{name}) AND strpos(c.search_text, hunter_fold(:{name})) > 0",
             **{name: word},
         )
-    if lead_filter.domain is not None:
-        add("c.domain = :domain", domain=lead_filter.domain)
     if lead_filter.since is not None:
         add(
             "c.domain IN (SELECT t.domain FROM partner_center_referrals t WHERE t.changed_at > :since"
