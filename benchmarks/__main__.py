@@ -40,7 +40,7 @@ NAMES = {
 }
 """Every benchmark, with the rows of the table in `docs/performance.md` that it measures."""
 
-BY_NAME = ("lists", "spread")
+BY_NAME = ("lists",)
 """Those that run only when they are asked for: they would take all the others beyond fifteen minutes."""
 
 PICTURE = "images/performance.svg"
@@ -78,6 +78,7 @@ def main() -> int:
 def run_all(names: list[str], options: list[str], document: Path | None) -> int:
     """Run benchmarks one after the other and print one table of what they found."""
     found = {}
+    took = {}
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hunter-bench-") as folder:
         environment = {**os.environ, HOMES: folder}
@@ -85,12 +86,15 @@ def run_all(names: list[str], options: list[str], document: Path | None) -> int:
             print(f"{time.monotonic() - began:4.0f} s: measuring {name} ...", file=sys.stderr, flush=True)
             into = Path(folder) / name
             command = [sys.executable, "-m", "benchmarks", name, *options, "--into", str(into)]
+            started = time.monotonic()
             if subprocess.run(command, check=False, env=environment).returncode == 0:
                 title, rows = read_rows(into)
                 found[title] = rows
-    minutes = (time.monotonic() - began) / 60
+            took[name] = time.monotonic() - started
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
     show(found)
-    when = f"Measured on {datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes: {load()}."
+    when = f"Measured on {datetime.now(UTC):%Y-%m-%d} in {minutes} min {seconds} s: {load()}."
+    print(", ".join(f"{name} {each:.0f} s" for name, each in took.items()))
     print(when)
     if document:
         aims = [row.aim for rows in found.values() for row in rows if row.aim]

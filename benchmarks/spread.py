@@ -35,9 +35,9 @@ from hunter_pipeline.store.database import open_database
 from hunter_pipeline.store.embedded.users import release_embedded
 
 TITLE = "Spreading a scan over shards"
-DOMAINS = 8000
+DOMAINS = 3000
 DELAY = 0.020
-SHARDS = 8
+SHARDS = 4
 WORKER = [sys.executable, "-W", "ignore", "-c", "from hunter_pipeline.cli import main; main()", "worker"]
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 EMPTY = "TRUNCATE domain_signals, referral_lineage, scan_claims; UPDATE stage_state SET totals = NULL"
@@ -63,9 +63,12 @@ def run(*, quick: bool) -> list[Row]:
         stack.callback(release_embedded, folder / "home")
         stack.callback(engine.dispose)
         add_companies(engine, company_domains(number))
-        started = time.perf_counter()
-        scan_domains(StageContext(engine, "alone"), make_scan(load_settings()))
-        alone = number / (time.perf_counter() - started)
+        alone = 0.0
+        for turn in ("cold", "warm"):  # the DNS server is slower the first time
+            _make_due(engine)
+            started = time.perf_counter()
+            scan_domains(StageContext(engine, turn), make_scan(load_settings()))
+            alone = number / (time.perf_counter() - started)
         rows.append(Row(f"{number:,} domains in one process", f"{alone:,.0f} domains/s"))
         rate = _spread(engine, number, "multiprocess", 2)
         rows.append(Row("  two shards at a time, as processes", f"{rate:,.0f} domains/s", times(rate / alone)))
@@ -88,9 +91,7 @@ def scan_job() -> dg.JobDefinition:
 
 def _spread(engine: Engine, number: int, executor: str, shares: int) -> float:
     """Domains a second of one run, which looks all of them up."""
-    with engine.begin() as connection:
-        connection.execute(text(EMPTY))
-        connection.execute(text(MARK))
+    _make_due(engine)
     os.environ.update(HUNTER_EXECUTOR=executor, HUNTER_SCAN_SHARES=str(shares))
     with (
         dg.DagsterInstance.get() as instance,
@@ -105,6 +106,13 @@ def _spread(engine: Engine, number: int, executor: str, shares: int) -> float:
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM domain_signals")).scalar_one() == number
     return number / (max(shards) - min(shards))
+
+
+def _make_due(engine: Engine) -> None:
+    """Have all domains looked up next."""
+    with engine.begin() as connection:
+        connection.execute(text(EMPTY))
+        connection.execute(text(MARK))
 
 
 @contextmanager

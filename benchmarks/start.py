@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.report import Aim, Row, medians, times
 
 TITLE = "Start"
-PASSES = 7
+PASSES = 5
 HUNTER = "from hunter_pipeline.cli import main; main()"
 IMPORT, HELP, LEADS, DEFINITIONS, STORAGE = (
     "import dagster",

@@ -54,7 +54,7 @@ class Quiet:
 def run(*, quick: bool) -> list[Row]:
     """Measure with few leads, then with many."""
     many = 10_000 if quick else MANY
-    few, much = (_measure(count, 2 if quick else 7) for count in (FEW, many))
+    few, much = (_measure(count, 2 if quick else 5) for count in (FEW, many))
     ratio, growth = few.sync / few.empty, (much.sync / much.empty) / (few.sync / few.empty)
     kilobytes = few.left[1] / 1000
     return [
