@@ -302,8 +302,10 @@ def _remove_socket_directory(postmaster: Postmaster) -> None:
 
 def _run(command: list[str], account: Account | None, *, failure: str, fix: str, **popen_arguments: Any) -> None:
     """Run one of PostgreSQL's programs under the account; a failure is told by what the program says of it."""
-    # Nothing of the caller's PG* variables or locale may reach the server.
+    # Nothing of the caller's PG* variables or locale may reach the server; a library that all programs load may.
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    if preloaded := os.environ.get("LD_PRELOAD"):
+        environment["LD_PRELOAD"] = preloaded
     program = [str(installation() / "bin" / command[0]), *command[1:]]
     # A file and no pipe: the server inherits the output, and a pipe would not end before the server does.
     with tempfile.TemporaryFile() as output:

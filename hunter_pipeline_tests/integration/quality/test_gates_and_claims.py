@@ -35,6 +35,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def test_the_server_goes_by_the_clock_of_this_process(synced_rows: Connection):
+    """Also under another clock (`.ci/days`): otherwise nothing that PostgreSQL dates would be tested under it."""
+    assert abs(synced_rows.execute(text("SELECT now()")).scalar_one() - now()) < timedelta(hours=1)
+
+
 def test_after_a_sync_every_gate_holds_and_counts_everything(synced_rows: Connection):
     counted = {gate.name: books(synced_rows, gate, now()) for gate in GATES}
     for gate in GATES:
