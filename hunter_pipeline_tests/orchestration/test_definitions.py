@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 
 from hunter_pipeline.orchestration.build import build_defs
-from hunter_pipeline.orchestration.ui import GROUPS
 from hunter_pipeline.runs.sync_request import SYNC_JOB
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store import tables
@@ -77,6 +76,7 @@ def test_a_wrong_setting_stops_the_load_and_is_named(tmp_path: Path):
     assert "HUNTER_ENVIRONMENT" in done.stderr
 
 
+@pytest.mark.processes
 def test_a_process_of_dagsters_writes_log_lines_as_is_set(tmp_path: Path):
     line = "import hunter_pipeline.definitions, structlog; structlog.get_logger().warning('told')"
     done = subprocess.run(
@@ -113,6 +113,9 @@ def test_a_sync_that_somebody_launches_in_the_ui_may_run_as_long_as_is_set():
 
 
 def test_the_page_that_the_ui_opens_on_names_every_group(definitions: dg.Definitions):
+    # Imported here: Dagster's web server takes seconds of each worker that only collects the tests.
+    from hunter_pipeline.orchestration.ui import GROUPS
+
     assert {spec.group_name for spec in definitions.resolve_all_asset_specs()} == set(GROUPS)
 
 

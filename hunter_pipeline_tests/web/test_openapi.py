@@ -9,7 +9,11 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
+from sqlalchemy import Engine
 
+from hunter_pipeline.settings import Settings
+from hunter_pipeline.web.app import create_app
+from hunter_pipeline_tests.pipeline_runs import NOW
 from hunter_pipeline_tests.web.conftest import TOKEN
 from hunter_pipeline_tests.web.serving import StubDagster, serving
 
@@ -24,9 +28,17 @@ def dagster_url() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def api(make_test_app: Callable[..., FastAPI], dagster_url: str) -> Any:
-    app = make_test_app(dagster_url=dagster_url, web_token=TOKEN)
+@pytest.fixture(scope="module")
+def api(filled_engine: Engine, dagster_url: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The document of one application; reading it takes a second."""
+    settings = Settings(
+        _env_file=None,
+        home=tmp_path_factory.mktemp("api"),
+        partner_center_enabled=True,
+        dagster_url=dagster_url,
+        web_token=TOKEN,
+    )
+    app = create_app(settings, filled_engine, clock=lambda: NOW, wrong_token_seconds=0)
     return schemathesis.openapi.from_asgi("/openapi.json", app, headers=BEARER)
 
 

@@ -6,8 +6,6 @@ verdicts and the reason, so that a difference that goes away, or a new one, fail
 
 from typing import Any
 
-import checkdmarc.dmarc
-import checkdmarc.spf
 import dns.nameserver
 import pytest
 
@@ -111,6 +109,10 @@ def zone() -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, tuple[DomainScan, str, tuple[str, str | None]]]:
     """Our scan and checkdmarc's SPF state, DMARC state and policy, by domain."""
+    # Imported here: it takes a second of each worker that only collects the tests.
+    import checkdmarc.dmarc
+    import checkdmarc.spf
+
     failing = [f"{failure}.com" for failure in FAILURES]
     with ZoneServer(zone()) as server:
         scans = scan(list(VARIANTS), DnsSettings((server.address,), qps_per_server=5000))
