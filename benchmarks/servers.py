@@ -11,6 +11,7 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ _PROFILES: tuple[dict[str, Any], ...] = (
     {},
 )
 """What the made-up companies publish, in turn; the last has no zone at all."""
+
+_MACHINES = ip_network("198.18.0.0/15")
+"""Where their own mail servers stand: the addresses for benchmarks (RFC 2544), more than a hundred thousand."""
 
 _SHARED = {
     "spf.protection.outlook.com": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]},
@@ -79,10 +83,10 @@ def company_zone(count: int) -> dict[str, dict[str, Any]]:
         if f"10 mail.{domain}." in answers[domain]["MX"]:
             # hosted: a machine that forty companies share, under the hoster's name
             machine = number // 480 if profile.get("hosted") else 1000 + number
-            a, b = divmod(machine, 256)
-            answers[f"mail.{domain}"] = {"A": [f"198.51.{a}.{b}"]}
+            address = _MACHINES[machine]
+            answers[f"mail.{domain}"] = {"A": [str(address)]}
             name = f"srv{machine}.natrohost.com." if profile.get("hosted") else f"mail.{domain}."
-            answers[f"{b}.{a}.51.198.in-addr.arpa"] = {"PTR": [name]}
+            answers[address.reverse_pointer] = {"PTR": [name]}
         if "dkim" in profile:
             answers[f"{profile['dkim']}._domainkey.{domain}"] = {"TXT": [_KEY]}
         if "dmarc" in profile:
