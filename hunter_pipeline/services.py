@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import structlog
 from sqlalchemy import Engine
 
 from hunter_pipeline.pipeline.context import StageContext
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 ACTION_LOCK_WAIT = 10
 """Seconds for which a person waits for a sync that is writing."""
+
+log = structlog.get_logger(__name__)
 
 
 def check_connection_settings(settings: Settings) -> None:
@@ -207,11 +210,8 @@ def make_scan(settings: Settings, shares: int = 1) -> Scan:
 
     :param shares: how many look-ups may go on at once; each gets that part of the pace of a server.
     """
-    import structlog
-
     from hunter_pipeline.scan.stream import stream
 
-    log = structlog.get_logger(__name__)
     dns = make_dns_settings(settings)
     first, most = dns.qps_per_server / shares, dns.most_qps_per_server / shares
     dns = replace(dns, qps_per_server=first, most_qps_per_server=most)

@@ -16,8 +16,8 @@ _SEEN = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter",
 
 
 @contextmanager
-def statements_of(engine: Engine) -> Iterator[list[str]]:
-    """The statements that run inside the block, in order."""
+def statements_of(engine: Engine | type[Engine]) -> Iterator[list[str]]:
+    """The statements that run inside the block, in order; those of all engines for the class itself."""
     statements: list[str] = []
 
     def note(_: object, __: object, statement: str, *___: object) -> None:

@@ -18,6 +18,9 @@ from hunter_pipeline.pipeline.context import StageContext
 
 Totals = Mapping[str, Any]
 
+OF_REFERRALS = ("normalized_domains", "partner_center_referrals")
+"""Stages whose queue holds ids of referrals; that of the others with gates holds domains."""
+
 MOST_SEEN = 20_000
 """Items whose names are kept until the gates have counted them; behind more of them the gates count everything."""
 

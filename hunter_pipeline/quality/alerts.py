@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from sqlalchemy import Engine, text
 
 REMIND_AFTER = timedelta(hours=24)
@@ -36,6 +37,8 @@ ON CONFLICT (fingerprint) DO UPDATE SET last_seen_at = :now,
     sent_at = CASE WHEN a.last_seen_at < :over THEN NULL ELSE a.sent_at END
 RETURNING occurrences, first_seen_at, sent_at IS NULL OR sent_at <= :remind AS due
 """
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,9 @@ def deliver(url: str, content: str, link: str | None = None) -> bool:
     :param link: where to look; None: nowhere.
     """
     import requests
-    import structlog
 
     # Only the host is logged: the rest of the address is the secret.
-    log = structlog.get_logger(__name__).bind(host=urlsplit(url).hostname)
+    log = _log.bind(host=urlsplit(url).hostname)
     try:
         answer = requests.post(url, json=body_for(url, content, link), timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:

@@ -20,7 +20,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from hunter_pipeline.pipeline.company_sums import SUMS, SUMS_OF_ONE
-from hunter_pipeline.pipeline.queue import MOST_SEEN, mark
+from hunter_pipeline.pipeline.queue import MOST_SEEN, OF_REFERRALS, mark
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY
 from hunter_pipeline.quality.verdicts import Verdict
 from hunter_pipeline.readers.examples import EXAMPLES, Examples
@@ -29,10 +29,6 @@ PROCESS_AGAIN = (
     f"Rows were changed by hand or a write got lost: run `hunter sync --force --since {FIRST_DAY}`, which processes "
     "everything again, and report it if it comes back."
 )
-
-
-OF_REFERRALS = ("normalized_domains", "partner_center_referrals")
-"""Stages whose queue holds ids of referrals; that of the others with gates holds domains."""
 
 
 ALSO_COUNTED = """

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
+from hunter_pipeline.pipeline.queue import OF_REFERRALS
 from hunter_pipeline.readers.referral_queue import EXPIRING
 
 WINDOW = timedelta(days=1)
@@ -34,8 +35,6 @@ CROSS JOIN LATERAL (SELECT r.fetched_at FROM partner_center_referrals_raw r
 """The same, by the marks of the two stages that come between: what is fetched is marked for the first, and what that
 decides for the second, each in the transaction that clears the mark before. What was there before a stage has ever
 looked at everything bears no mark, and then all is read. OFFSET has each marked one looked up."""
-
-_STAGES = ("normalized_domains", "partner_center_referrals")
 
 _FIGURES = f"""
 SELECT
@@ -76,7 +75,7 @@ def read_vitals(connection: Connection, now: datetime) -> Vitals:
 
     :param now: the present, aware.
     """
-    parameters = {"now": now, "soon": now + EXPIRING, "stages": list(_STAGES)}
+    parameters = {"now": now, "soon": now + EXPIRING, "stages": list(OF_REFERRALS)}
     row = connection.execute(text(_FIGURES), parameters).one()
     syncs = {row.status: row.number for row in connection.execute(text(_SYNCS), {"since": now - WINDOW})}
     return Vitals(

@@ -17,6 +17,7 @@ from hunter_pipeline.runs.sync_request import SYNC_JOB, sync_tags
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
+from hunter_pipeline_tests.statement_costs import statements_of
 
 MOST_ROWS = 70
 MOST_BYTES = 46_000
@@ -63,20 +64,6 @@ def counted_connections() -> Iterator[list[object]]:
         event.remove(Pool, "connect", note)
 
 
-@contextmanager
-def counted_statements() -> Iterator[list[str]]:
-    sent: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        sent.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-
-
 @pytest.fixture
 def after_a_sync(instance: dg.DagsterInstance, sandbox: Sandbox, engine: Engine) -> dg.DagsterInstance:
     make_sign_in(load_settings(), engine).device_login(lambda _: None)
@@ -86,7 +73,7 @@ def after_a_sync(instance: dg.DagsterInstance, sandbox: Sandbox, engine: Engine)
 
 def test_a_quiet_sync_leaves_few_rows_opens_few_connections_and_sends_few_statements(after_a_sync: dg.DagsterInstance):
     before = holdings(after_a_sync)
-    with counted_connections() as opened, counted_statements() as sent:
+    with counted_connections() as opened, statements_of(Engine) as sent:
         assert sync(after_a_sync).success
     after = holdings(after_a_sync)
     grown = {

@@ -176,15 +176,20 @@ def test_a_scan_is_asked_for_when_more_domains_wait_than_one_shard_holds_and_non
     assert asked_for(instance, engine, timedelta(minutes=11)) == "0 domains wait, a sync looks them up"
 
 
+def begun_with_domains_that_wait(instance: dg.DagsterInstance, engine: Engine) -> dg.DagsterRun:
+    """A run that counts as started, of which no shard does anything."""
+    with engine.begin() as connection:
+        offer(connection, [f"d{number}.com" for number in range(SHARD + 5)], again=False)
+    run = create_run_for_test(instance, job_name=SCAN_JOB)
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, SCAN_JOB), run.run_id)
+    return run
+
+
 def test_a_run_whose_shards_were_forgotten_is_ended_and_another_one_is_asked_for(
     instance: dg.DagsterInstance, spread: CountedZone, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("HUNTER_SCAN_CLAIM_SECONDS", "60")
-    with engine.begin() as connection:
-        offer(connection, [f"d{number}.com" for number in range(SHARD + 5)], again=False)
-    run = create_run_for_test(instance, job_name=SCAN_JOB)
-    started = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, SCAN_JOB)
-    instance.report_dagster_event(started, run.run_id)
+    run = begun_with_domains_that_wait(instance, engine)
     under_way = f"scan_under_way: run {run.run_id}"
 
     def limit() -> str | None:
@@ -214,10 +219,7 @@ def test_a_run_whose_workers_are_still_starting_is_not_silent_however_short_clai
     instance: dg.DagsterInstance, spread: CountedZone, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("HUNTER_SCAN_CLAIM_SECONDS", "5")
-    with engine.begin() as connection:
-        offer(connection, [f"d{number}.com" for number in range(SHARD + 5)], again=False)
-    run = create_run_for_test(instance, job_name=SCAN_JOB)
-    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, SCAN_JOB), run.run_id)
+    run = begun_with_domains_that_wait(instance, engine)
     assert asked_for(instance, engine, timedelta(seconds=60)) == f"scan_under_way: run {run.run_id}"
     assert str(asked_for(instance, engine, timedelta(minutes=3))).startswith("scan_silent: ")
 
