@@ -69,6 +69,8 @@ def send_alerts(engine: Engine, url: str, alerts: Sequence[Alert], now: datetime
     """
     sent = 0
     for alert in alerts:
+        # The row is locked until the channel has answered: another sensor that saw the same fault waits for it, and
+        # finds it told. One that ends in between has told what the next one tells again, which is better than nobody.
         with engine.begin() as connection:
             seen = connection.execute(
                 text(SHOULD_SEND),
@@ -79,17 +81,15 @@ def send_alerts(engine: Engine, url: str, alerts: Sequence[Alert], now: datetime
                     "remind": now - REMIND_AFTER,
                 },
             ).one()
-        if not seen.due:
-            continue
-        again = f" (seen {seen.occurrences} times since {seen.first_seen_at:%Y-%m-%d %H:%M} UTC)"
-        if not deliver(url, message(alert, again if seen.occurrences > 1 else ""), alert.link):
-            continue
-        with engine.begin() as connection:
-            connection.execute(
-                text("UPDATE alerts SET sent_at = :now WHERE fingerprint = :fingerprint"),
-                {"now": now, "fingerprint": alert.fingerprint},
-            )
-        sent += 1
+            if not seen.due:
+                continue
+            again = f" (seen {seen.occurrences} times since {seen.first_seen_at:%Y-%m-%d %H:%M} UTC)"
+            if deliver(url, message(alert, again if seen.occurrences > 1 else ""), alert.link):
+                connection.execute(
+                    text("UPDATE alerts SET sent_at = :now WHERE fingerprint = :fingerprint"),
+                    {"now": now, "fingerprint": alert.fingerprint},
+                )
+                sent += 1
     return sent
 
 

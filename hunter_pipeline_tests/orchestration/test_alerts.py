@@ -2,7 +2,8 @@
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import trustme
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from hunter_pipeline.orchestration.alerts import alerts_of, check_alert_sensor, run_failure_alert_sensor
 from hunter_pipeline.orchestration.failures import StepError
@@ -20,6 +21,7 @@ from hunter_pipeline.partner_center.errors import ApiError
 from hunter_pipeline.quality.alerts import OVER_AFTER, REMIND_AFTER, Alert, body_for, send_alerts
 from hunter_pipeline.sandbox.https_server import HttpsServer, Request, Response
 from hunter_pipeline.settings import SettingsError, load_settings
+from hunter_pipeline_tests.orchestration.dagster_ui import wait_for
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 MINUTES = timedelta(minutes=10)
@@ -33,8 +35,10 @@ class Channel:
     url: str = ""
     status: int = 200
     messages: list[dict[str, Any]] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
 
     def answer(self, request: Request) -> Response:
+        self.meanwhile()
         if self.status == 200:
             self.messages.append(json.loads(request.body))
         return Response(self.status, b"ok")
@@ -72,6 +76,23 @@ def test_a_fault_that_comes_back_after_it_was_over_is_told_again(engine: Engine,
     assert send_alerts(engine, channel.url, [FAULT], NOW) == 1
     assert send_alerts(engine, channel.url, [FAULT], NOW + OVER_AFTER + MINUTES) == 1
     assert "seen" not in channel.messages[1]["text"]
+
+
+def test_two_sensors_that_see_a_fault_at_once_tell_it_once(engine: Engine, channel: Channel):
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    others: list[Future[int]] = []
+
+    def ask_while_the_channel_answers() -> None:
+        channel.meanwhile = lambda: None
+        others.append(pool.submit(send_alerts, engine, channel.url, [FAULT], NOW + MINUTES))
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as looking:
+            wait_for(lambda: others[0].done() or looking.execute(waiting).first(), 60)
+
+    channel.meanwhile = ask_while_the_channel_answers
+    with ThreadPoolExecutor(1) as pool:
+        assert send_alerts(engine, channel.url, [FAULT], NOW) == 1
+        assert others[0].result() == 0
+    assert len(channel.messages) == 1
 
 
 def test_two_faults_are_two_messages_and_ids_and_counts_make_no_other_fault(engine: Engine, channel: Channel):
