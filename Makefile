@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BEGUN := $(VENV).begun
+BROWSER := $(VENV)/.browser-asked-for
 # As `python -m venv --clear`, without its stack trace on Ctrl+C.
 MAKE_VENV := import signal, venv; signal.signal(signal.SIGINT, signal.SIG_DFL); \
   venv.create("$(VENV)", clear=True, symlinks=True, with_pip=True)
@@ -74,10 +75,14 @@ screenshots: $(INSTALLED) browser ## Take the pictures of the documentation anew
 	$(BIN)/python -m hunter_pipeline_tests.web.screenshots docs/images
 	$(BIN)/python -m hunter_pipeline_tests.orchestration.screenshots docs/images
 
-browser: ## Install a Chromium for the page tests where there is none
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
-	  || $(BIN)/playwright install chromium
+# Chromium's shell without windows needs half the processor time; where it cannot be had, any Chromium will do.
+browser: $(INSTALLED) ## Install a Chromium for the page tests where there is none
+	@test -e $(BROWSER) || command -v chromium-headless-shell >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq >/dev/null 2>&1 \
+	       && apt-get install -y -qq --no-install-recommends chromium-headless-shell >/dev/null 2>&1; } || true
+	@touch $(BROWSER)
+	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	  || command -v google-chrome >/dev/null || $(BIN)/playwright install --only-shell chromium
 
 release: $(INSTALLED) ## Build wheel and source archive, and try the wheel in an empty environment
 	rm -rf dist

@@ -109,7 +109,7 @@ def chromium() -> Iterator[Browser]:
 
     :raises RuntimeError: there is none; the text says how to get one.
     """
-    names = ("chromium", "chromium-browser", "google-chrome")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     path = next((found for name in names if (found := shutil.which(name))), None)
     with sync_playwright() as playwright:
         if path is None and not Path(playwright.chromium.executable_path).exists():
