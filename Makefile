@@ -32,10 +32,10 @@ demo: $(INSTALLED) ## See the product in a minute: sample referrals become ranke
 dev: $(INSTALLED) ## Run the Dagster UI and the lead list on the sample data
 	@$(BIN)/hunter dev --sandbox
 
-test: $(INSTALLED) browser ## Run the tests but those of whole processes; with SEED=N in the random order that N gives
+test: $(INSTALLED) ## Run the tests that start no programs; with SEED=N in the random order that N gives
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -q $(MANY:%=--ignore %) -m 'not processes' $(ORDER) $(TESTS)
 
-test-processes: $(INSTALLED) browser ## Run the tests that start the product: wheel, commands, Dagster's UI and daemon; SEED=N too
+test-processes: $(INSTALLED) browser ## Run the tests that start programs: commands, servers, Dagster's UI, a browser, the wheel; SEED=N too
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -q $(MANY:%=--ignore %) -m processes $(ORDER) $(TESTS)
 
 test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)

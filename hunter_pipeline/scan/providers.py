@@ -364,7 +364,7 @@ def _unique(path: Path | str, heading: str, items: Iterable[tuple[str, T]]) -> S
     return Suffixes(made)
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # in C, where there is one
     """YAML lets a later key overwrite an earlier one in silence; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

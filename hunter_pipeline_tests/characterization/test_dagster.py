@@ -159,6 +159,7 @@ defs = dg.Definitions(assets=[stories], sensors=[reporter])
 """
 
 
+@pytest.mark.processes
 def test_a_sensor_reports_events_in_a_batch_and_its_tick_is_a_success_that_names_the_run(tmp_path: Path, batched: bool):
     file = tmp_path / "reporting.py"
     file.write_text(REPORTING, "utf-8")

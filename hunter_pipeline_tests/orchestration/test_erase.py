@@ -540,6 +540,7 @@ def test_the_command_shows_what_would_go_and_asks_before_it_erases(
     assert hunter("erase", "--domain", "gmail.com").status == 2
 
 
+@pytest.mark.processes
 def test_a_killed_erasure_is_mended_by_doing_it_again(world: Pipeline):
     dagster = make_engine(os.environ["HUNTER_DAGSTER_DATABASE_URL"])
     with dagster.begin() as blocking:

@@ -94,6 +94,7 @@ def schema_of(url: str) -> list[tuple[str, ...]]:
         engine.dispose()
 
 
+@pytest.mark.processes
 def test_a_first_start_that_is_killed_anywhere_is_made_good_by_the_next(
     pg_server_url: str, empty_database_url: str, open_storage: Callable[[str, int], tuple[str, int]]
 ):

@@ -105,6 +105,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.processes
 def test_a_rule_on_a_new_fact_takes_the_fact_and_the_rules_file(tmp_path: Path):
     """In a copy of the package, where those two files are edited and no other."""
     copy = tmp_path / "hunter_pipeline"

@@ -19,7 +19,7 @@ from hunter_pipeline_tests.integration.actions.test_act import payload
 from hunter_pipeline_tests.pipeline_runs import Pipeline
 from hunter_pipeline_tests.web.serving import serving
 
-pytestmark = pytest.mark.xdist_group("pages")
+pytestmark = [pytest.mark.xdist_group("pages"), pytest.mark.processes]
 
 COMPANIES = {
     "r-1": "Erste GmbH",

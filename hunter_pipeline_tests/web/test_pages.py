@@ -24,7 +24,7 @@ PAGES = ("/referrals/hostile-1", "/docs", "/no")
 LATER = NOW + timedelta(minutes=5)
 DOWN = "http://127.0.0.1:1"
 
-pytestmark = pytest.mark.xdist_group("pages")
+pytestmark = [pytest.mark.xdist_group("pages"), pytest.mark.processes]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from hunter_pipeline_tests.integration.cli.command_line import CommandLine, Ende
 from hunter_pipeline_tests.personal_data import MAY_HOLD_PERSONS, forms, in_bytes, in_files, in_tables, persons
 from hunter_pipeline_tests.pipeline_runs import NOW
 
-pytestmark = pytest.mark.xdist_group("commands")  # they share a home with a server of its own
+# They share a home with a server of its own.
+pytestmark = [pytest.mark.xdist_group("commands"), pytest.mark.processes]
 
 Hunter = Callable[..., Ended]
 
@@ -96,7 +97,6 @@ def one_line(done: Ended) -> str:
     return errors[-1]
 
 
-@pytest.mark.processes
 def test_the_demo_ends_well_twice_and_the_second_time_nothing_is_new():
     with TemporaryDirectory(prefix="hunter-demo-", ignore_cleanup_errors=True) as folder:
         first = run(Path(folder), "demo")
@@ -158,7 +158,6 @@ def test_login_sync_leads_lineage_logout(hunter: Hunter):
     assert "hunter login" in one_line(hunter("sync"))
 
 
-@pytest.mark.processes
 def test_of_syncs_that_begin_at_once_one_runs_and_the_others_name_it(hunter: Hunter, home: Path, world: Sandbox):
     hunter("login")
     with ThreadPoolExecutor(3) as at_once:

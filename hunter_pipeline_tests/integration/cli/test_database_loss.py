@@ -21,6 +21,8 @@ from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.store.embedded.users import embedded_status, release_embedded, start_embedded
 from hunter_pipeline.store.engine import DatabaseUnavailable, database_trouble, make_engine
 
+pytestmark = pytest.mark.processes
+
 SOURCES = str(Path(__file__).parents[3])
 
 VICTIM = """
@@ -104,7 +106,6 @@ def test_a_server_that_dies_again_and_again_is_given_up(home: Path):
         watch()
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize("home", [""], indirect=True)
 def test_a_sync_whose_database_dies_says_so_in_one_line_and_the_next_goes_on(home: Path):
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("HUNTER_", "DAGSTER_"))}

@@ -274,6 +274,7 @@ def test_a_refusal_that_a_sign_in_alone_does_not_mend_is_not_followed_by_one(sig
     assert "administrator" in found.detail
 
 
+@pytest.mark.processes
 def test_a_new_home_is_told_to_sign_in(world: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HUNTER_DATABASE_URL")
     monkeypatch.delenv("HUNTER_DAGSTER_DATABASE_URL")

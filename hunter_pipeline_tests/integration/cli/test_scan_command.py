@@ -155,6 +155,7 @@ def test_a_file_that_is_missing_is_named(hunter: CommandLine, tmp_path: Path):
     assert "missing.txt" in ended.err
 
 
+@pytest.mark.processes
 def test_as_a_process_it_ends_with_status_1_when_a_name_was_refused(hunter: CommandLine):
     ended = subprocess.run(
         [sys.executable, "-c", "from hunter_pipeline.cli import main; main()", "scan", "-", "--json"],

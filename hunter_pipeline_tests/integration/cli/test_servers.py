@@ -9,6 +9,8 @@ import typer
 
 from hunter_pipeline.cli import servers
 
+pytestmark = pytest.mark.processes
+
 PROBE = """
 import json, pathlib, sys
 from hunter_pipeline.settings import load_settings

@@ -391,6 +391,7 @@ def renew_in_processes(sandbox: Sandbox, place: str, home: Path, processes: int,
         return tokens
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("place", ["file", "database"])
 def test_processes_that_renew_at_once_lose_nothing(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, place: str

@@ -14,7 +14,7 @@ from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld
 from hunter_pipeline_tests.listed_sync import judge, made_up, sync
 from hunter_pipeline_tests.statement_costs import rows_looked_at
 
-MANY = 2000
+MANY = 1000
 EACH = 60
 """Rows that one statement may look at for each referral; one that compares all with all needs thousands."""
 

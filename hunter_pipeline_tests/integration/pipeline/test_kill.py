@@ -12,7 +12,7 @@ from hunter_pipeline.store.engine import make_engine
 from hunter_pipeline_tests.databases import fresh_database, url_of
 from hunter_pipeline_tests.kill_points import SCENARIOS, Kill, kill_and_heal, killer, statements
 
-pytestmark = pytest.mark.xdist_group("kill")
+pytestmark = [pytest.mark.xdist_group("kill"), pytest.mark.processes]
 
 POINTS = 12
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from hunter_pipeline.readers.vitals import OLDEST_OF_ALL, read_vitals
 from hunter_pipeline_tests.integration.pipeline.domain_world import DomainWorld
-from hunter_pipeline_tests.integration.readers.filled import looked_at
+from hunter_pipeline_tests.integration.readers.filled import GROUP, looked_at
 from hunter_pipeline_tests.listed_sync import made_up, sync
 
 UNREADABLE = made_up(range(7, 8), customerProfile=["no object"])
@@ -79,6 +79,7 @@ def test_what_is_gone_does_not_wait_and_does_when_it_is_back(world: DomainWorld)
     assert waits(world.engine)
 
 
+@GROUP
 def test_it_looks_at_what_is_marked_and_not_at_all_rows(filled: Engine):
     with filled.begin() as connection:
         connection.execute(

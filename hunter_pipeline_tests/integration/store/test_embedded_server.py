@@ -22,6 +22,8 @@ from hunter_pipeline.store.embedded.users import (
     stop_if_unused,
 )
 
+pytestmark = pytest.mark.processes
+
 REPOSITORY = Path(hunter_pipeline.__file__).parents[1]
 
 # Starts the server, says its URL, and uses it until its standard input ends.

@@ -9,6 +9,8 @@ import pytest
 
 from hunter_pipeline.cli.main import COMMANDS, load
 
+pytestmark = pytest.mark.processes
+
 HEAVY = {
     "alembic",
     "celery",
