@@ -1,7 +1,7 @@
 """The licences of all locked packages, read out of what the installed ones say of themselves.
 
 `make licences` writes docs/licences.md; a test holds the list to what may be used and the page to the list. A package
-that a marker keeps off this platform is left out.
+that a marker keeps off this platform is left out; one that depends on the Python alone is listed whatever Python runs.
 """
 
 import re
@@ -35,6 +35,9 @@ UNSTATED = {
 }
 """Packages whose metadata name none; read from the licence file in their repository."""
 
+OF_OTHER_PYTHONS = {"async-timeout": "Apache-2.0"}
+"""Packages that only some of the supported Pythons need, as they say of themselves there (this one: below 3.11.3)."""
+
 _NAMES = {
     "mit license": "MIT",
     "apache software license": "Apache-2.0",
@@ -56,8 +59,8 @@ def locked() -> set[str]:
 
 
 def licences() -> dict[str, str]:
-    """The licence of every locked package that is installed here, by its name."""
-    found = {_name(each.metadata["Name"]): _licence(each.metadata) for each in distributions()}
+    """The licence of every locked package that is installed here or needed by another Python, by its name."""
+    found = OF_OTHER_PYTHONS | {_name(each.metadata["Name"]): _licence(each.metadata) for each in distributions()}
     return {name: found[name] for name in sorted(locked()) if name in found}
 
 
