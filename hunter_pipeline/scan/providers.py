@@ -373,4 +373,5 @@ class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
             raise yaml.constructor.ConstructorError(
                 None, None, f"{', '.join(sorted(map(str, twice)))} stands twice", node.start_mark
             )
-        return super().construct_mapping(node, deep)
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
