@@ -55,6 +55,23 @@ def test_the_api_refuses_a_parameter_that_there_is_not_and_names_those_that_ther
     assert valid in problem["msg"]
 
 
+def test_those_that_there_are_stand_in_the_document(make_test_app: Callable[..., FastAPI]):
+    app = make_test_app()
+    named, documented = {}, {}
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        for path, calls in app.openapi()["paths"].items():
+            for method, call in calls.items():
+                answer = client.request(method, path, params={"segmnet": "Cold"})
+                problem = answer.json().get("detail", "") if answer.status_code == 422 else ""
+                if "there is no parameter" not in str(problem):
+                    continue
+                there_are = problem[0]["msg"].partition("; there are ")[2].replace("none here", "")
+                named[method, path] = set(filter(None, there_are.split(", ")))
+                documented[method, path] = {each["name"] for each in call["parameters"] if each["in"] == "query"}
+    assert len(named) >= len(ROUTES)
+    assert named == documented
+
+
 def test_a_parameter_that_is_not_read_starts_no_sync(client: TestClient):
     answer = client.post("/api/referrals/sync", params={"force": "true"})
     assert answer.status_code == 422
