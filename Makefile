@@ -78,7 +78,8 @@ screenshots: $(INSTALLED) browser ## Take the pictures of the documentation anew
 # Chromium's shell without windows needs half the processor time; where it cannot be had, any Chromium will do.
 browser: $(INSTALLED) ## Install a Chromium for the page tests where there is none
 	@test -e $(BROWSER) || command -v chromium-headless-shell >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq >/dev/null 2>&1 \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Getting Chromium's shell, once" \
+	       && apt-get update -qq >/dev/null 2>&1 \
 	       && apt-get install -y -qq --no-install-recommends chromium-headless-shell >/dev/null 2>&1; } || true
 	@touch $(BROWSER)
 	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
