@@ -47,10 +47,11 @@ def wheel(folder: Path) -> Path:
 
 
 def set_up(clone: Path, python: str = str(PYTHON)) -> subprocess.CompletedProcess[str]:
+    of_this_run = ("MAKE", "PYTHON", "VENV", "VIRTUAL")
     return subprocess.run(
         ["make", f"PYTHON={python}", ".venv/.installed"],
         cwd=clone,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTHON", "VIRTUAL"))},
+        env={name: value for name, value in os.environ.items() if not name.startswith(of_this_run)},
         capture_output=True,
         text=True,
         check=False,
