@@ -83,7 +83,7 @@ browser: $(INSTALLED) ## Install a Chromium for the page tests where there is no
 	       && apt-get install -y -qq --no-install-recommends chromium-headless-shell >/dev/null 2>&1; } || true
 	@touch $(BROWSER)
 	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
-	  || command -v google-chrome >/dev/null || $(BIN)/playwright install --only-shell chromium
+	  || command -v google-chrome >/dev/null || $(BIN)/playwright install chromium
 
 release: $(INSTALLED) ## Build wheel and source archive, and try the wheel in an empty environment
 	rm -rf dist
