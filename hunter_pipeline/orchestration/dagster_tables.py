@@ -26,7 +26,7 @@ def read_revision(url: str) -> SchemaStatus:
 
     :param url: address of Dagster's database with complete tables.
     """
-    engine = make_engine(url, pool_size=1)
+    engine = make_engine(url, pool_size=2)
     try:
         with connect_or_explain(engine) as connection:
             return status_of(connection, pg_alembic_config(run_storage.__file__))
@@ -66,7 +66,7 @@ def upgrade_dagster(settings: Settings) -> SchemaStatus:
     prepare_dagster_home(settings)
     url = urls_of(settings).dagster
     ensure_tables(url)
-    engine = make_engine(url, pool_size=1)
+    engine = make_engine(url, pool_size=2)
     try:
         with connect_or_explain(engine) as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})

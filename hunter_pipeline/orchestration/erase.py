@@ -56,7 +56,7 @@ def erase_everywhere(
     )
     address = urls_of(settings).dagster
     ensure_tables(address)
-    dagster = make_engine(address, pool_size=1)
+    dagster = make_engine(address, pool_size=2)
     try:
         with context.stage() as connection, dagster.connect() as published:
             key = make_key(connection, lambda: make_keys(settings))

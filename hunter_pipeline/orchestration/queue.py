@@ -46,4 +46,4 @@ class HunterRunQueue(QueuedRunCoordinator):
 @lru_cache(maxsize=2)
 def _engine(url: str) -> Engine:
     # One for the process: a web server that is asked for many syncs at once holds two connections and not as many.
-    return make_engine(url, pool_size=1)
+    return make_engine(url, pool_size=2)

@@ -79,7 +79,7 @@ class StorageLost(SystemExit):
 
 @lru_cache(maxsize=2)
 def _sign_engine(url: str) -> Engine:
-    return make_engine(url, pool_size=1)
+    return make_engine(url, pool_size=2)
 
 
 class _Discreet:

@@ -40,7 +40,7 @@ def ensure_tables(url: str) -> None:
     :param url: address of Dagster's database, which exists.
     :raises DatabaseUnavailable: the database went away or is full; the next call starts over.
     """
-    engine = make_engine(url, pool_size=1)
+    engine = make_engine(url, pool_size=2)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if _state(connection) == "complete":

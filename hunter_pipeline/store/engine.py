@@ -144,19 +144,20 @@ def database_urls(database_url: str | None, dagster_database_url: str | None, ho
     return DatabaseUrls(_render(hunter), _render(dagster))
 
 
-def make_engine(url: str, pool_size: int = 5) -> Engine:
+def make_engine(url: str, pool_size: int = 10) -> Engine:
     """Return an engine whose sessions run in UTC; nothing is connected yet.
 
     Values of a statement do not appear in its errors, because they are personal data: neither as its parameters nor in
     the server's words.
 
     :param url: an address as `database_urls` returns it.
-    :param pool_size: connections that are kept; as many again may be open for a while.
+    :param pool_size: connections that it opens at most, each when it is needed. They are kept: for a while the server
+        still counts one that was closed, and in busy times that makes more of them than were ever held.
     """
     engine = create_engine(
         url,
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,
         hide_parameters=True,
         use_native_hstore=False,  # else each connection asks first what the server calls that type
         connect_args=_connect_arguments(),

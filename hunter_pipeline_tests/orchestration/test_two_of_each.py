@@ -185,8 +185,9 @@ def test_two_of_each_double_nothing_and_hold_no_more_sessions_than_is_stated(
     assert set(bounds) == set(OF_EACH) | {"hunter sync"}
     for name, number in OF_EACH.items():
         found = tuple(sessions.get((name, database), 0) for database in (own, dagsters))
-        assert any(found), (name, sessions)
-        assert all(held <= number * bound for held, bound in zip(found, bounds[name], strict=True)), (name, sessions)
+        assert any(found), f"{name}: {sessions}"
+        limits = tuple(number * bound for bound in bounds[name])
+        assert all(held <= limit for held, limit in zip(found, limits, strict=True)), f"{name}: {found} > {limits}"
     assert {name for name, _ in sessions} <= {*OF_EACH, "hunter", ""}, sessions
     logging.getLogger(__name__).warning("sessions at most: %s", sessions)  # for the table, with `pytest -rP`
 

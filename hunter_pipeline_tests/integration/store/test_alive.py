@@ -55,3 +55,8 @@ def test_a_server_is_asked_only_after_a_while(pool: Engine, monkeypatch: pytest.
     (second,) = backends(pool, 1)
     assert first == second
     assert len(asked) == asks
+
+
+def test_a_pool_keeps_what_it_opened_as_the_server_goes_on_counting_what_was_closed(pool: Engine):
+    busiest = backends(pool, 10)
+    assert set(backends(pool, 10)) == set(busiest)
