@@ -8,7 +8,6 @@ backfill). Does not belong here: a sync in a shell, which does not queue (`run_s
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
 
 import dagster as dg
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
@@ -18,7 +17,7 @@ from hunter_pipeline.orchestration.guards import EXCLUSIVE_TAGS, guarded, is_syn
 from hunter_pipeline.runs.sync_request import EXPIRES_TAG, MAX_RUNTIME_TAG
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.database import urls_of
-from hunter_pipeline.store.engine import make_engine
+from hunter_pipeline.store.engine import make_engine, one_engine
 
 
 class HunterRunQueue(QueuedRunCoordinator):
@@ -43,7 +42,7 @@ class HunterRunQueue(QueuedRunCoordinator):
             return self._instance.get_run_by_id(run.run_id) or run
 
 
-@lru_cache(maxsize=2)
+@one_engine
 def _engine(url: str) -> Engine:
     # One for the process: a web server that is asked for many syncs at once holds two connections and not as many.
     return make_engine(url, pool_size=2)

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import dagster as dg
@@ -35,7 +34,13 @@ from hunter_pipeline.runs.sync_request import SCAN_JOB
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.alive import look_before_use
 from hunter_pipeline.store.database import urls_of
-from hunter_pipeline.store.engine import application_name, database_trouble, keep_values_out, make_engine
+from hunter_pipeline.store.engine import (
+    application_name,
+    database_trouble,
+    keep_values_out,
+    make_engine,
+    one_engine,
+)
 
 UNKEPT = frozenset(
     {
@@ -77,7 +82,7 @@ class StorageLost(SystemExit):
     """
 
 
-@lru_cache(maxsize=2)
+@one_engine
 def _sign_engine(url: str) -> Engine:
     return make_engine(url, pool_size=2)
 
@@ -258,7 +263,7 @@ class HunterStorage(DagsterPostgresStorage):
         return cls(url, inst_data)
 
 
-@lru_cache(maxsize=4)
+@one_engine
 def pooled_engine(url: str) -> Engine:
     """The engine of this process on Dagster's database.
 

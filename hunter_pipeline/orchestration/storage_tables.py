@@ -8,6 +8,7 @@ start mends.
 
 from __future__ import annotations
 
+import threading
 from typing import Literal
 
 from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
@@ -21,6 +22,9 @@ from hunter_pipeline.store.engine import DAGSTER_SETTING, DatabaseUnavailable, d
 
 LOCK = 0x48554E54455244  # "HUNTERD"
 """Key of the advisory lock, in Dagster's database, under which the tables are made."""
+
+_looking = threading.Lock()
+"""Each tick of a code server looks: one at a time, as each opens a connection."""
 
 State = Literal["none", "complete", "broken off"]
 
@@ -40,6 +44,11 @@ def ensure_tables(url: str) -> None:
     :param url: address of Dagster's database, which exists.
     :raises DatabaseUnavailable: the database went away or is full; the next call starts over.
     """
+    with _looking:
+        _ensure_tables(url)
+
+
+def _ensure_tables(url: str) -> None:
     engine = make_engine(url, pool_size=2)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

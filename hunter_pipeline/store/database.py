@@ -6,12 +6,17 @@ to start a server (`embedded`), what a revision does (`migrate`).
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from sqlalchemy import Engine
 
 from hunter_pipeline.settings import Settings, SettingsError
-from hunter_pipeline.store.engine import READING_SETTING, DatabaseUrls, database_urls, make_engine, normalize_url
+from hunter_pipeline.store.engine import (
+    READING_SETTING,
+    DatabaseUrls,
+    database_urls,
+    make_engine,
+    normalize_url,
+    one_engine,
+)
 from hunter_pipeline.store.migrate import SchemaNewer, SchemaStatus, status, upgrade
 
 
@@ -67,7 +72,7 @@ def open_reading(settings: Settings) -> Engine:
     return make_engine(url)
 
 
-@lru_cache(maxsize=4)
+@one_engine
 def _open(url: str, embedded: bool) -> Engine:
     if embedded:
         upgrade(url)

@@ -10,11 +10,13 @@ import hashlib
 import multiprocessing
 import re
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import ExceptionContext
@@ -37,6 +39,8 @@ _NAME_LIMIT_BYTES = 63
 _DUPLICATE_DATABASE, _UNIQUE_VIOLATION, _INSUFFICIENT_PRIVILEGE = "42P04", "23505", "42501"
 
 
+_Parameters = ParamSpec("_Parameters")
+
 _OURS = ("hunter", "-c")
 _OF_DAGSTER: dict[tuple[str, ...], str] = {
     ("api", "grpc"): "code",
@@ -52,8 +56,24 @@ _NO_ROOM = ("53", "58")
 _FOUND_SECONDS = 5.0
 """For so long a database that could be connected to is not tried again: a run asks for the addresses five times."""
 
-_found: dict[URL, float] = {}
-"""When each database was last connected to, by the clock that only goes forward."""
+
+@dataclass(frozen=True)
+class _Look:
+    """What came of looking whether a database is there.
+
+    :param began: when, by the clock that only goes forward.
+    :param refused: why it cannot be used; None: it can.
+    """
+
+    began: float
+    refused: str | None
+
+
+_looks: dict[URL, _Look] = {}
+"""The last look at each database."""
+
+_looking = threading.Lock()
+"""One thread of a process looks: a web server may be asked by forty at once, each of which would open a connection."""
 
 
 class DatabaseUnavailable(RuntimeError):  # noqa: N818 - the name says what is the case
@@ -166,6 +186,22 @@ def make_engine(url: str, pool_size: int = 10) -> Engine:
     look_before_use(engine)
     keep_values_out(engine)
     return engine
+
+
+def one_engine(make: Callable[_Parameters, Engine]) -> Callable[_Parameters, Engine]:
+    """Have a process make one engine for the same parameters, also when several threads ask for the first time at once.
+
+    `lru_cache` alone would give each of them one of its own, which may open connections up to the limit of a process.
+    """
+    kept = lru_cache(maxsize=4)(make)
+    mutex = threading.Lock()
+
+    @wraps(make)
+    def made(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Engine:
+        with mutex:
+            return kept(*args, **kwargs)  # type: ignore[arg-type]
+
+    return made
 
 
 def keep_values_out(engine: Engine) -> None:
@@ -298,21 +334,32 @@ def _ensure_database(url: URL, setting: str) -> None:
             f"The database name {name} is longer than PostgreSQL's {_NAME_LIMIT_BYTES} bytes. "
             f"Give a shorter one in {setting}."
         )
-    if time.monotonic() - _found.get(url, -_FOUND_SECONDS) < _FOUND_SECONDS:
-        return
+    asked = time.monotonic()
+    with _looking:
+        look = _looks.get(url)
+        # What was found is good for a while, and a refusal for those who have waited for it.
+        if look is None or look.began < (asked if look.refused else asked - _FOUND_SECONDS):
+            look = _looks[url] = _Look(time.monotonic(), _why_not(url, name, setting))
+    if look.refused:
+        raise DatabaseUnavailable(look.refused)
+
+
+def _why_not(url: URL, name: str, setting: str) -> str | None:
+    """Why a database cannot be used; None: it can, and was made if it was missing."""
     refused = _try_connect(url)
     if refused is None:
-        _found[url] = time.monotonic()
-        return
+        return None
     # The refusal's text depends on the server's language, so the server's list of databases is asked.
     for maintenance in ("postgres", "template1"):
         administrative = url.set(database=maintenance)
         if _try_connect(administrative) is None:
-            if _create_when_missing(administrative, name, setting):
-                refused = _try_connect(url)
+            try:
+                if _create_when_missing(administrative, name, setting):
+                    refused = _try_connect(url)
+            except DatabaseUnavailable as error:
+                return str(error)
             break
-    if refused is not None:
-        raise DatabaseUnavailable(explain(url, refused, setting)) from refused
+    return None if refused is None else explain(url, refused, setting)
 
 
 def _try_connect(url: URL) -> OperationalError | None:

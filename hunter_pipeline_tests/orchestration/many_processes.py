@@ -5,6 +5,7 @@ Belongs here: starting them, and ending all that they started. Does not belong h
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -98,6 +99,14 @@ def watched_sessions(url: str, *databases: str) -> Iterator[dict[tuple[str, str]
         over.set()
         watcher.join()
         engine.dispose()
+
+
+def stated_bounds() -> dict[str, tuple[int, int]]:
+    """By the name of a process's sessions the most that docs/operations.md says it holds to Hunter's and Dagster's."""
+    told = Path(__file__).parents[2].joinpath("docs/operations.md").read_text("utf-8")
+    row = r"^\|[^|]*\| `(hunter [a-z]+)` \|[^|]*\| (\d+|none) \|[^|]*\| (\d+|none) \|$"
+    rows = re.findall(row, told, re.MULTILINE)
+    return {name: (int(own.replace("none", "0")), int(dagsters.replace("none", "0"))) for name, own, dagsters in rows}
 
 
 @contextlib.contextmanager

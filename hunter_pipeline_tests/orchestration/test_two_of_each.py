@@ -5,7 +5,6 @@ Both code servers are locations of one daemon, the hardest case: each has its ow
 
 import json
 import logging
-import re
 import shutil
 import ssl
 from collections.abc import Iterator
@@ -35,6 +34,7 @@ from hunter_pipeline_tests.orchestration.many_processes import (
     process,
     redis,
     said,
+    stated_bounds,
     watched_sessions,
     worker,
 )
@@ -126,14 +126,6 @@ def syncs(instance: dg.DagsterInstance) -> list[tuple[float, float]]:
 def rows(engine: Engine, query: str) -> list[Any]:
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text(query))]
-
-
-def stated_bounds() -> dict[str, tuple[int, int]]:
-    """By the name of a process's sessions the most that docs/operations.md says it holds to Hunter's and Dagster's."""
-    told = Path(__file__).parents[2].joinpath("docs/operations.md").read_text("utf-8")
-    row = r"^\|[^|]*\| `(hunter [a-z]+)` \|[^|]*\| (\d+|none) \|[^|]*\| (\d+|none) \|$"
-    rows = re.findall(row, told, re.MULTILINE)
-    return {name: (int(own.replace("none", "0")), int(dagsters.replace("none", "0"))) for name, own, dagsters in rows}
 
 
 @pytest.mark.timeout(2 * RUN_SECONDS)

@@ -18,6 +18,7 @@ from hunter_pipeline.services import make_sign_in
 from hunter_pipeline.settings import load_settings
 from hunter_pipeline.store.embedded.server import installation
 from hunter_pipeline_tests.databases import administer, url_of
+from hunter_pipeline_tests.orchestration.many_processes import stated_bounds, watched_sessions
 from hunter_pipeline_tests.pipeline_runs import Pipeline
 from hunter_pipeline_tests.sandbox_fixtures import flat
 from hunter_pipeline_tests.synced_database import SYNCED_AGO
@@ -79,13 +80,18 @@ def test_after_dump_drop_and_restore_a_sync_goes_on_from_the_watermark(
     # Another machine: it has an empty HUNTER_HOME, nobody signs in again, and Dagster's database is lost.
     dagster = f"{name}_dagster"
     try:
-        hunter_sync(
-            tmp_path / "another",
-            HUNTER_DATABASE_URL=database_url,
-            HUNTER_DAGSTER_DATABASE_URL=url_of(pg_server_url, dagster),
-        )
+        with watched_sessions(pg_server_url, str(name), dagster) as sessions:
+            hunter_sync(
+                tmp_path / "another",
+                HUNTER_DATABASE_URL=database_url,
+                HUNTER_DAGSTER_DATABASE_URL=url_of(pg_server_url, dagster),
+            )
     finally:
         administer(pg_server_url, f"DROP DATABASE IF EXISTS {dagster} WITH (FORCE)")
+    own, dagsters = (sessions.get(("hunter sync", str(database)), 0) for database in (name, dagster))
+    assert (own > 0, dagsters > 0) == (True, True), sessions
+    most = stated_bounds()["hunter sync"]
+    assert (own <= most[0], dagsters <= most[1]) == (True, True), f"{sessions}: more than {most}"
 
     status, asked_for_everything = pipeline.rows(
         "SELECT status, window_start IS NULL FROM sync_runs ORDER BY started_at DESC LIMIT 1"

@@ -6,18 +6,20 @@ import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Engine, MetaData, Table, Text, create_engine, make_url, select, text
+from sqlalchemy import Column, Engine, MetaData, Table, Text, create_engine, event, make_url, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.pool import Pool
 
 from hunter_pipeline.store.engine import DatabaseUnavailable, connect_or_explain, database_urls, make_engine
 from hunter_pipeline.store.jsonb import to_jsonb
@@ -91,6 +93,68 @@ def test_first_starts_at_the_same_time_all_succeed(pg_server_url: str):
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda _: database_urls(url, None, NOWHERE), range(6)))
     assert len({result.hunter for result in results}) == 1
+
+
+@contextmanager
+def heard(target: Any, name: str) -> Iterator[list[object]]:
+    """What SQLAlchemy told by an event while the block runs."""
+    told: list[object] = []
+
+    def listen(*what: object) -> None:
+        told.append(what)
+
+    event.listen(target, name, listen)
+    try:
+        yield told
+    finally:
+        event.remove(target, name, listen)
+
+
+def ask_at_once(url: str, times: int = 12) -> list[str]:
+    """The outcome of as many threads of one process that ask for the same databases at the same moment."""
+    together = threading.Barrier(times)
+
+    def ask(_: int) -> str:
+        together.wait()
+        try:
+            return repr(database_urls(url, None, NOWHERE))
+        except DatabaseUnavailable as error:
+            return str(error)
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(ask, range(times)))
+
+
+def test_threads_that_ask_at_once_connect_once_to_see_whether_the_databases_are_there(pg_server_url: str):
+    url = with_database(pg_server_url, f"looked_{uuid4().hex}")
+    database_urls(url, None, NOWHERE)
+    # Other spelling, same databases: nobody has looked yet.
+    other = make_url(url).update_query_dict({"keepalives": "1"}).render_as_string(hide_password=False)
+    with heard(Pool, "connect") as opened:
+        outcomes = ask_at_once(other)
+    assert len({*outcomes}) == 1
+    assert len(opened) == 2, "one for each database"
+
+
+def test_threads_that_wait_for_a_server_that_answers_badly_share_what_is_found():
+    with socket.socket() as server, heard(Engine, "do_connect") as tried:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+
+        def refuse() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.recv(1)  # the first look is under way: give the others time to come
+                    threading.Event().wait(0.2)
+                    connection.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        outcomes = ask_at_once(f"postgresql://u@127.0.0.1:{server.getsockname()[1]}/x")
+        server.shutdown(socket.SHUT_RDWR)
+    assert len({*outcomes}) == 1
+    assert "Start that server or correct HUNTER_DATABASE_URL" in outcomes[0]
+    assert len(tried) < 3 * len(outcomes), "a look tries the database and the two from which it could be made"
 
 
 def test_a_role_that_may_not_create_is_told_the_statement_to_run(pg_server_url: str, administrator: Engine):
