@@ -52,6 +52,7 @@ class Queue:
     version: str
     looked_at: int = 0
     seen: list[str] | None = field(default_factory=list)
+    _known: dict[str, Any] | None = None
 
     def items(self, everything: str, limit: int, *, keep: bool = False) -> Iterator[list[str]]:
         """What there is to look at, at most `limit` items at a time; each time ends with a commit.
@@ -63,7 +64,7 @@ class Queue:
         :param keep: leave the marks to `done`, for a stage that commits in between.
         """
         state = self._state()
-        if state is None or state["version"] != self.version or self._is_sweep():
+        if state["version"] != self.version or state["sweeps"]:
             self.seen = None
             yield from self._pages(f"SELECT q.item FROM ({everything}) AS q(item) WHERE true", "item", limit, keep)  # noqa: S608
             self._remember(None)
@@ -83,9 +84,8 @@ class Queue:
 
         :param count: counts; what it returns must go through JSON unchanged.
         """
-        state = self._state()
-        if state is not None and state["totals"] is not None and not self.looked_at:
-            known: Totals = state["totals"]
+        known: Totals | None = self._state()["totals"]
+        if known is not None and not self.looked_at:
             return known
         counted = count()
         self._remember(counted)
@@ -97,6 +97,7 @@ class Queue:
             text("UPDATE stage_state SET totals = NULL WHERE stage = :stage AND totals IS NOT NULL"),
             {"stage": self.stage},
         )
+        self._known = None
 
     def keep_quiet(self) -> None:
         """Mark nothing for the stage itself in this transaction: what a stage writes is no news to it."""
@@ -107,11 +108,11 @@ class Queue:
         page = text(f"{query} AND q.{name} > :after ORDER BY q.{name} LIMIT :limit")
         parameters: dict[str, object] = {"limit": limit, "after": "", "run": self.context.run_id, "stage": self.stage}
         while True:
-            self.keep_quiet()
             found = list(self.connection.execute(page, parameters).scalars())
             if not found:
                 self.connection.commit()
                 return
+            self.keep_quiet()
             parameters["after"] = found[-1]
             if not self.looked_at:  # a run that is killed before it counts leaves no old totals
                 self.forget_totals()
@@ -134,17 +135,17 @@ class Queue:
             {"stage": self.stage, "items": items},
         )
 
-    def _is_sweep(self) -> bool:
-        sweep: bool = self.connection.execute(
-            text("SELECT EXISTS (SELECT FROM sync_runs WHERE run_id = :run AND window_start IS NULL)"),
-            {"run": self.context.run_id},
-        ).scalar_one()
-        return sweep
-
-    def _state(self) -> Mapping[str, Any] | None:
-        query = text("SELECT version, totals FROM stage_state WHERE stage = :stage")
-        row = self.connection.execute(query, {"stage": self.stage}).first()
-        return None if row is None else {"version": row.version, "totals": row.totals}
+    def _state(self) -> Mapping[str, Any]:
+        """What the stage remembers, and whether the run is a full sweep; read once: the lock keeps others from it."""
+        if self._known is None:
+            query = text(
+                "SELECT s.version, s.totals,"
+                " EXISTS (SELECT FROM sync_runs WHERE run_id = :run AND window_start IS NULL) AS sweeps"
+                " FROM (SELECT CAST(:stage AS text)) q(stage) LEFT JOIN stage_state s USING (stage)"
+            )
+            parameters = {"stage": self.stage, "run": self.context.run_id}
+            self._known = dict(self.connection.execute(query, parameters).mappings().one())
+        return self._known
 
     def _remember(self, totals: Totals | None) -> None:
         self.connection.execute(
@@ -158,3 +159,4 @@ class Queue:
                 "totals": None if totals is None else json.dumps(totals),
             },
         )
+        self._known = None

@@ -271,10 +271,11 @@ def count_items(connection: Connection, which: str, parameters: Mapping[str, obj
     :param which: condition on `sync_runs s`, a literal of the caller's own; values only as `parameters`.
     """
     # The items of a run are few among all that were ever fetched; statistics from before the rows came say otherwise.
-    connection.execute(text("SET LOCAL enable_seqscan = off"))
+    # One message to the server for all of it.
     connection.execute(
         text(
             f"""
+            SET LOCAL enable_seqscan = off;
             UPDATE sync_runs SET fetched = c.fetched, succeeded = c.succeeded, skipped = c.skipped, failed = c.failed,
                 failed_before = c.failed_before, errors = c.errors
             FROM (
@@ -305,12 +306,12 @@ def count_items(connection: Connection, which: str, parameters: Mapping[str, obj
                 ) n
                 WHERE {which}
             ) c
-            WHERE sync_runs.run_id = c.run_id
+            WHERE sync_runs.run_id = c.run_id;
+            SET LOCAL enable_seqscan = on
             """  # noqa: S608 - see above
         ),
         parameters,
     )
-    connection.execute(text("SET LOCAL enable_seqscan = on"))
 
 
 def read_sync(connection: Connection, run_id: str) -> RowMapping | None:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from queue import SimpleQueue
 from typing import Final
 
@@ -33,6 +33,10 @@ def stream(
     """
     ahead = max(AHEAD, 2 * workers(settings.in_flight))
     waiting = iter(domains)
+    first = next(waiting, None)
+    if first is None:  # the usual case of a sync: no thread and no client for nothing
+        return
+    waiting = chain([first], waiting)
     asker = _Asker(settings)
     try:
         left, more = 0, True
