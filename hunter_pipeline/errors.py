@@ -16,7 +16,7 @@ from hunter_pipeline.scoring.document import RulesError
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.database import SchemaOutdated
 from hunter_pipeline.store.engine import DatabaseUnavailable, database_trouble
-from hunter_pipeline.store.migrate import SchemaError, SchemaNewer
+from hunter_pipeline.store.migrate import SchemaError, SchemaMoved, SchemaNewer
 
 EXPECTED_ERRORS = (
     PartnerCenterError,
@@ -25,6 +25,7 @@ EXPECTED_ERRORS = (
     RulesError,
     SchemaOutdated,
     SchemaNewer,
+    SchemaMoved,
     SchemaError,
     DatabaseUnavailable,
     SourceMismatch,

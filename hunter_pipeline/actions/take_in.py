@@ -18,6 +18,7 @@ from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.erasures import Erased, refuse, screen_of
 from hunter_pipeline.pipeline.failures import Failure
 from hunter_pipeline.pipeline.versions import read_item, tell, write_versions
+from hunter_pipeline.store.migrate import SchemaMoved
 
 Stage = Callable[[StageContext], object]
 
@@ -28,7 +29,8 @@ def take_in(context: StageContext, item: RawItem, stages: Sequence[Stage]) -> bo
     """Keep a version and take it through the stages.
 
     :param stages: the stages in their order; each takes what is to do, and that is this version as a rule.
-    :returns: False when another run was writing for too long; the next sync does it then.
+    :returns: False when another run was writing for too long, or an upgrade has made the tables another version's; the
+        next sync does it then.
     """
     try:
         with context.stage() as connection:
@@ -44,7 +46,7 @@ def take_in(context: StageContext, item: RawItem, stages: Sequence[Stage]) -> bo
             connection.commit()
         for stage in stages:
             stage(context)
-    except TimeoutError as error:
+    except (TimeoutError, SchemaMoved) as error:
         _log.warning("action_waits_for_sync", reason=str(error))
         return False
     return True

@@ -15,11 +15,12 @@ from typing import Any
 from cryptography.fernet import MultiFernet
 from sqlalchemy import Connection, Engine, Row, text
 
-STAGE_LOCK = 0x48554E544552  # "HUNTER"
-"""Key of the advisory lock that a stage holds: two runs may overlap, two stages never write at once."""
+from hunter_pipeline.store.migrate import STAGE_LOCK, check_revision
 
 FETCH_LOCK = 0x48554E544553
 """Key of the advisory lock that a fetch holds beside it: it lets go of the stage lock while it waits for the API."""
+
+REVISION_NOW = "SELECT version_num FROM alembic_version"
 
 LOCK_WAIT_SECONDS = 600
 """How long a stage waits for another run's stage; longer than any stage takes in a ten-minute rhythm."""
@@ -70,6 +71,7 @@ class StageContext:
         The caller commits batch by batch. The lock belongs to the session, so a killed process frees it.
 
         :raises TimeoutError: another run's stage held the lock for `lock_wait`.
+        :raises SchemaMoved: the tables are not those of this process any more.
         """
         with self.alone(STAGE_LOCK) as connection:
             yield connection
@@ -79,11 +81,13 @@ class StageContext:
         """A connection that holds the advisory lock `key` until the block ends, with no transaction open.
 
         :raises TimeoutError: another run held the lock for `lock_wait`.
+        :raises SchemaMoved: the tables are not those of this process any more.
         """
         with self.engine.connect() as connection:
             limit = f"SET lock_timeout = '{self.lock_wait}s'"
+            locked = f"{limit}; SELECT pg_advisory_lock(:key); SET lock_timeout = 0; {REVISION_NOW}"
             try:  # one message to the server for all of it
-                connection.execute(text(f"{limit}; SELECT pg_advisory_lock(:key); SET lock_timeout = 0"), {"key": key})
+                revision: str = connection.execute(text(locked), {"key": key}).scalar_one()
                 connection.commit()
             except Exception as error:
                 connection.rollback()
@@ -94,6 +98,7 @@ class StageContext:
                     ) from error
                 raise
             try:
+                check_revision(revision)
                 yield connection
             finally:
                 connection.rollback()

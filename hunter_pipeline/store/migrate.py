@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 MIGRATION_LOCK = 0x48554E5445524D  # "HUNTERM"
 """Key of the PostgreSQL advisory lock that is held while revisions run."""
 
+STAGE_LOCK = 0x48554E544552  # "HUNTER"
+"""Key of the advisory lock that a stage holds: two runs may overlap, two stages never write at once, and none while
+revisions run."""
+
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
+
+REVISION = max(file.name.partition("_")[0] for file in VERSIONS.glob("[0-9]*.py"))
+"""The newest revision of this version. Read when the process starts: an installation may replace the files under it."""
+
 
 class SchemaError(ValueError):
     """A revision that was asked for cannot be reached."""
@@ -32,6 +41,25 @@ class SchemaNewer(RuntimeError):  # noqa: N818 - the name says what is the case
         super().__init__(
             f"the tables are at revision {status.current}, which this version does not know (its newest is "
             f"{status.head}): install the newer version again, or run `hunter db downgrade {status.head}` with it first"
+        )
+
+
+class SchemaMoved(RuntimeError):  # noqa: N818 - the name says what is the case
+    """The tables were brought to another revision while this process ran."""
+
+
+def check_revision(current: str) -> None:
+    """Make sure that the tables are still those of this process, which may write to no others.
+
+    Another version keeps in them what this one does not know: it would be wrong from then on, and be found by nobody.
+
+    :param current: the revision in the database.
+    :raises SchemaMoved: they are not.
+    """
+    if current != REVISION:
+        raise SchemaMoved(
+            f"the tables were brought to revision {current} while this process ran, which is of the version with"
+            f" {REVISION}: nothing is written; start it again with the version that is installed now"
         )
 
 
@@ -135,6 +163,9 @@ def _run(url: str, revision: str, step: object) -> SchemaStatus:
             before = _status(connection)
             if not before.known:
                 raise SchemaNewer(before)
+            if revision != "head" or not before.up_to_date:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": STAGE_LOCK})
+                connection.commit()
             try:
                 step(alembic_config(connection), revision)
             except CommandError as error:
@@ -143,7 +174,7 @@ def _run(url: str, revision: str, step: object) -> SchemaStatus:
                     "`hunter db status` says where the tables stand"
                 ) from error
             connection.commit()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
             connection.commit()
             return _status(connection)
     finally:

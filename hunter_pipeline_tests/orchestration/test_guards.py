@@ -28,12 +28,12 @@ from hunter_pipeline.orchestration.guards import (
     sync_under_way,
 )
 from hunter_pipeline.partner_center.errors import ApiError, NetworkError, SignInRequired
-from hunter_pipeline.pipeline.context import STAGE_LOCK
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
 from hunter_pipeline.runs.run_signs import drop_sign, show_sign, shows_sign
 from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG, SYNC_JOB, queued_sync_tags
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.engine import DatabaseUnavailable
+from hunter_pipeline.store.migrate import STAGE_LOCK
 
 LATER = SIGN_WITHIN + timedelta(seconds=1)
 

@@ -14,11 +14,11 @@ from hunter_pipeline.actions.book import read_attempts
 from hunter_pipeline.partner_center.changes import ChangeRefused, Wish
 from hunter_pipeline.partner_center.client import Page
 from hunter_pipeline.partner_center.errors import ApiError
-from hunter_pipeline.pipeline.context import STAGE_LOCK
 from hunter_pipeline.pipeline.fetch import fetch_referrals
 from hunter_pipeline.sandbox.sandbox import Sandbox
 from hunter_pipeline.services import make_acting
 from hunter_pipeline.settings import Settings, SettingsError, load_settings
+from hunter_pipeline.store.migrate import STAGE_LOCK
 from hunter_pipeline_tests.pipeline_runs import Pipeline
 
 
@@ -294,6 +294,26 @@ def test_a_sync_that_is_writing_is_not_waited_for_long_and_the_book_is_right(
     assert result.outcome == "done"
     assert "after the next sync" in result.text
     assert outcomes(world) == [("accept", "done", "Deniz")]
+    world.now = datetime.now(UTC) + timedelta(minutes=5)
+    world.sync()
+    assert state(world) == ("Active", "Accepted", True)
+
+
+def test_a_list_that_still_runs_after_an_upgrade_sends_the_change_and_leaves_the_tables_to_the_next_sync(
+    world: Pipeline,
+):
+    hands = acting(world)
+    proposal = propose(hands, "r-1", Wish("accept"))
+    with world.engine.begin() as newer:
+        ours = newer.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+        newer.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    result = carry_out(hands, "r-1", Wish("accept"), proposal.etag, actor="Deniz", channel="web")
+    assert state(world)[:2] == ("New", "Received"), "this version does not know what else the newer tables keep"
+    assert result.outcome == "done"
+    assert "after the next sync" in result.text
+    assert outcomes(world) == [("accept", "done", "Deniz")]
+    with world.engine.begin() as newer:
+        newer.execute(text("UPDATE alembic_version SET version_num = :ours"), {"ours": ours})
     world.now = datetime.now(UTC) + timedelta(minutes=5)
     world.sync()
     assert state(world) == ("Active", "Accepted", True)

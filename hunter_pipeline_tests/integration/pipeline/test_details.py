@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from hunter_pipeline.pipeline.context import STAGE_LOCK
 from hunter_pipeline.sandbox.sandbox import Sandbox
+from hunter_pipeline.store.migrate import STAGE_LOCK
 from hunter_pipeline_tests.pipeline_runs import Pipeline
 from hunter_pipeline_tests.sandbox_fixtures import flat
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -9,10 +10,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
+from hunter_pipeline.pipeline.context import StageContext
+from hunter_pipeline.pipeline.leads import upsert_companies
 from hunter_pipeline.settings import Settings
 from hunter_pipeline.store import database, migrate
 from hunter_pipeline.store.database import SchemaOutdated, open_database
 from hunter_pipeline.store.engine import make_engine
+from hunter_pipeline.store.migrate import STAGE_LOCK
 from hunter_pipeline.store.tables import metadata
 from hunter_pipeline_tests.integration.cli.command_line import CommandLine
 from hunter_pipeline_tests.pipeline_runs import Pipeline
@@ -150,3 +154,44 @@ def test_a_revision_that_does_not_exist_is_told_in_one_line(
     for command in (("db", "upgrade", "nonsense"), ("db", "downgrade", "nonsense", "--yes")):
         ended = hunter(*command)
         assert (ended.status, "nonsense" in ended.err, "Traceback" in ended.err) == (1, True, False)
+
+
+@pytest.mark.parametrize("moved", ["9999", REVISIONS[-2]], ids=["upgraded", "taken back"])
+def test_a_run_that_began_before_writes_nothing_once_the_tables_are_of_another_version(pipeline: Pipeline, moved: str):
+    pipeline.sync()
+    before = pipeline.rows("SELECT count(*), max(updated_at) FROM companies")
+    with pipeline.engine.begin() as other:
+        other.execute(text("INSERT INTO stage_queue SELECT 'companies', domain FROM companies"))
+        other.execute(text("UPDATE alembic_version SET version_num = :moved"), {"moved": moved})
+    with pytest.raises(migrate.SchemaMoved, match=f"revision {moved}.*this process.*{REVISIONS[-1]}"):
+        upsert_companies(StageContext(pipeline.engine, "began before"))
+    assert pipeline.rows("SELECT count(*), max(updated_at) FROM companies") == before
+    assert pipeline.rows("SELECT count(*) FROM stage_queue WHERE stage = 'companies'")[0] == before[0][0], "still to do"
+    with pipeline.engine.connect() as another:
+        free = text("SELECT pg_try_advisory_lock(:key)")
+        assert another.execute(free, {"key": STAGE_LOCK}).scalar_one(), "the lock was let go of"
+
+
+def test_an_upgrade_waits_for_the_stage_that_writes_and_one_that_has_nothing_to_do_for_none(
+    pipeline: Pipeline, database_url: str
+):
+    migrate.downgrade(database_url, REVISIONS[-2])
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'")
+    with pipeline.engine.connect() as stage, ThreadPoolExecutor(1) as pool:
+        stage.execute(text("SELECT pg_advisory_lock(:key)"), {"key": STAGE_LOCK})
+        stage.commit()
+        upgraded = pool.submit(migrate.upgrade, database_url)
+        with pipeline.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as looking:
+            while not looking.execute(waiting).first():
+                assert not upgraded.done(), "it changed tables under a stage that was writing"
+        stage.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": STAGE_LOCK})
+        stage.commit()
+        assert upgraded.result().up_to_date
+        stage.execute(text("SELECT pg_advisory_lock(:key)"), {"key": STAGE_LOCK})
+        stage.commit()
+        assert pool.submit(migrate.upgrade, database_url).result(60).up_to_date
+        stage.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": STAGE_LOCK})
+
+
+def test_the_revision_of_this_version_is_that_of_its_newest_file():
+    assert REVISIONS[-1] == migrate.REVISION
