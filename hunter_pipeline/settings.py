@@ -492,20 +492,14 @@ def load_settings(**overrides: object) -> Settings:
     file = env_file()
     if os.environ.get("HUNTER_ENV_FILE") and (not file.exists() or file.is_dir()):
         raise SettingsError(f"HUNTER_ENV_FILE: there is no file {file}; correct the path or unset the variable")
-    if overrides:
-        return _checked(file, **overrides)
     # All that settings follow from: a run asks for them a dozen times, and to check them takes as many milliseconds.
     text = file.read_bytes() if file.is_file() else b""
     folder = Path().stat()  # by which paths that are relative become absolute; it may have been deleted
-    return _checked_once(file, text, folder.st_dev, folder.st_ino, frozenset(os.environ.items()))
+    return _checked_once(file, text, folder.st_dev, folder.st_ino, frozenset(os.environ.items()), **overrides)
 
 
 @lru_cache(maxsize=1)
-def _checked_once(file: Path, *_: object) -> Settings:
-    return _checked(file)
-
-
-def _checked(file: Path, **overrides: object) -> Settings:
+def _checked_once(file: Path, *_: object, **overrides: object) -> Settings:
     try:
         return Settings(_env_file=file, **overrides)  # type: ignore[arg-type]
     except UnicodeDecodeError:

@@ -49,6 +49,8 @@ _in_memory = write_in_memory()
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
+    # Seven hundred new objects, after which it looks by itself, are one statement: that is a twentieth again.
+    gc.set_threshold(100_000)
     gc.enable()
 
 

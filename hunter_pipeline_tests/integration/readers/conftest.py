@@ -1,5 +1,5 @@
 """What the tests of readers share."""
 
-from hunter_pipeline_tests.integration.readers.filled import filled
+from hunter_pipeline_tests.integration.readers.filled import filled, filled_without_statistics
 
-__all__ = ["filled"]
+__all__ = ["filled", "filled_without_statistics"]
