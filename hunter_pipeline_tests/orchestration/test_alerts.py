@@ -2,6 +2,8 @@
 
 import json
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -93,6 +95,53 @@ def test_two_sensors_that_see_a_fault_at_once_tell_it_once(engine: Engine, chann
         assert send_alerts(engine, channel.url, [FAULT], NOW) == 1
         assert others[0].result() == 0
     assert len(channel.messages) == 1
+
+
+# Sees the fault as a sensor does, in a process of its own.
+SEEING = """
+import sys
+from datetime import datetime
+from hunter_pipeline.quality.alerts import Alert, send_alerts
+from hunter_pipeline.store.engine import make_engine
+send_alerts(make_engine(sys.argv[1]), sys.argv[2], [Alert(*sys.argv[4:])], datetime.fromisoformat(sys.argv[3]))
+"""
+
+
+def see_in_a_process(engine: Engine, channel: Channel, now: datetime) -> "subprocess.Popen[bytes]":
+    address = engine.url.render_as_string(hide_password=False)
+    fault = (FAULT.about, FAULT.reason, str(FAULT.link))
+    return subprocess.Popen([sys.executable, "-c", SEEING, address, channel.url, now.isoformat(), *fault])
+
+
+@pytest.mark.parametrize("dies", ["process", "connection"])
+def test_a_fault_whose_teller_dies_before_it_notes_that_it_told_is_told_once_more_and_never_a_third_time(
+    engine: Engine, channel: Channel, dies: str
+):
+    """The channel has taken the message, and nobody could write that down."""
+    teller: list[subprocess.Popen[bytes]] = []
+    others = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction'"
+    )
+
+    def die() -> None:
+        channel.meanwhile = lambda: None
+        if dies == "process":
+            wait_for(lambda: teller, 60)
+            teller[0].kill()
+            teller[0].wait()
+        else:
+            with engine.connect() as connection:
+                assert connection.execute(others).all() == [(True,)]
+
+    channel.meanwhile = die
+    teller.append(see_in_a_process(engine, channel, NOW))
+    assert teller[0].wait() != 0
+    wait_for(lambda: len(channel.messages) == 1, 60)
+    assert send_alerts(engine, channel.url, [FAULT], NOW + MINUTES) == 1
+    assert send_alerts(engine, channel.url, [FAULT], NOW + 2 * MINUTES) == 0
+    first, second = (message["text"] for message in channel.messages)
+    assert first == second == f"Hunter: {FAULT.about}\n{FAULT.reason}\n{FAULT.link}"
 
 
 def test_two_faults_are_two_messages_and_ids_and_counts_make_no_other_fault(engine: Engine, channel: Channel):

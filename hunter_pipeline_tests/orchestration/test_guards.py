@@ -34,6 +34,7 @@ from hunter_pipeline.runs.sync_request import MAX_RUNTIME_TAG, SYNC_JOB, queued_
 from hunter_pipeline.settings import SettingsError
 from hunter_pipeline.store.engine import DatabaseUnavailable
 from hunter_pipeline.store.migrate import STAGE_LOCK
+from hunter_pipeline_tests.orchestration.dagster_ui import wait_for
 
 LATER = SIGN_WITHIN + timedelta(seconds=1)
 
@@ -98,7 +99,10 @@ def test_a_run_that_shows_its_sign_is_left_alone_however_old(instance: dg.Dagste
     show_sign(engine, run.run_id)
     assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + timedelta(hours=5)) == []
     drop_sign(run.run_id)
-    assert sweep_orphans(instance, lambda: engine, datetime.now(UTC) + timedelta(hours=5)) == [run.run_id]
+    # The server lets go of the lock once it sees that the connection was closed.
+    wait_for(
+        lambda: sweep_orphans(instance, lambda: engine, datetime.now(UTC) + timedelta(hours=5)) == [run.run_id], 60
+    )
 
 
 def test_a_run_that_is_being_launched_gets_time_to_show_its_sign(instance: dg.DagsterInstance, engine: Engine):
