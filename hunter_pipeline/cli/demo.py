@@ -19,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hunter_pipeline.cli.console import err, out, print_json, ready
+from hunter_pipeline.cli.loading import loading
 from hunter_pipeline.cli.sign_in import sign_in
-from hunter_pipeline.store.embedded.users import EmbeddedError, start_embedded
+from hunter_pipeline.store.embedded.users import start_embedded
 
 if TYPE_CHECKING:
     from hunter_pipeline.sandbox.sandbox import Sandbox
@@ -51,14 +52,15 @@ def demo() -> None:
     with sandbox_settings() as world:
         settings = load_settings()
         database = _database_ahead(settings)
-        from sqlalchemy import text
+        with loading():
+            from sqlalchemy import text
 
-        from hunter_pipeline.cli.lead_table import print_leads
-        from hunter_pipeline.cli.syncing import show_books, sync_now
-        from hunter_pipeline.orchestration.run_sync import evaluate_standing_checks
-        from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
-        from hunter_pipeline.services import make_sign_in
-        from hunter_pipeline.store.database import open_database
+            from hunter_pipeline.cli.lead_table import print_leads
+            from hunter_pipeline.cli.syncing import show_books, sync_now
+            from hunter_pipeline.orchestration.run_sync import evaluate_standing_checks
+            from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window
+            from hunter_pipeline.services import make_sign_in
+            from hunter_pipeline.store.database import open_database
 
         database.join()
         engine = open_database(settings)
@@ -88,17 +90,23 @@ def demo() -> None:
 
 
 def _database_ahead(settings: Settings) -> threading.Thread:
-    """Have the embedded database made and started while Dagster is loaded, which takes as long.
+    """Have the database made, started and given its tables while Dagster is loaded, which takes as long.
 
     What goes wrong is told by who asks for the database next.
     """
+    if settings.database_url is None:
+        # A commit need not wait for the disk: what a server loses that crashes within the second, the next demo makes.
+        os.environ["PGOPTIONS"] = f"{os.environ.get('PGOPTIONS', '')} -c synchronous_commit=off"
 
-    def start() -> None:
-        if settings.database_url is None:
-            with suppress(EmbeddedError):
+    def make() -> None:
+        with suppress(Exception):
+            if settings.database_url is None:
                 start_embedded(settings.home)
+            from hunter_pipeline.store.database import open_database
 
-    thread = threading.Thread(target=start)
+            open_database(settings)
+
+    thread = threading.Thread(target=make)
     thread.start()
     return thread
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from sqlalchemy import Engine, RowMapping
 
 from hunter_pipeline.cli.console import err, out, print_json
+from hunter_pipeline.cli.loading import loading
 from hunter_pipeline.pipeline.context import StageContext
 from hunter_pipeline.pipeline.fetch_preview import Preview, preview_fetch
 from hunter_pipeline.pipeline.sync_runs import FIRST_DAY, Window, asked_window, last_success, read_sync, skip_reasons
@@ -28,7 +29,8 @@ def sync_now(settings: Settings, engine: Engine, window: Window, *, force: bool 
     :raises typer.Exit: it failed; the reason was printed.
     """
     # Dagster takes seconds to import, which a dry run need not pay.
-    from hunter_pipeline.orchestration.run_sync import run_sync
+    with loading():
+        from hunter_pipeline.orchestration.run_sync import run_sync
 
     console = err()
     started = time.monotonic()
