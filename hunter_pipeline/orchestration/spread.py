@@ -41,7 +41,7 @@ SILENT_AT_LEAST = timedelta(minutes=2)
 """As long as a worker may take until the first claim of a shard; on a busy machine that is half a minute."""
 
 PAUSE_AFTER_FAILURE = timedelta(minutes=10)
-"""As long as until the next sync: a run that fails at once is not asked for every half minute."""
+"""As long as until the next sync: a run that fails before it looked anything up is not asked for every half minute."""
 
 WRITTEN = """
 SELECT count(*) AS domains, count(*) FILTER (WHERE status = 'partial') AS partial
@@ -169,7 +169,8 @@ def request_scan(
             instance.report_engine_event(SILENT, record.dagster_run)
             instance.add_run_tags(run_id, {SILENT_TAG: "true", MAX_RUNTIME_TAG: "1"})
             return dg.SkipReason(f"scan_silent: run {run_id} is ended: {SILENT}")
-        if status == dg.DagsterRunStatus.FAILURE and not silent and now - record.update_timestamp < PAUSE_AFTER_FAILURE:
+        just = status == dg.DagsterRunStatus.FAILURE and now - record.update_timestamp < PAUSE_AFTER_FAILURE
+        if just and not silent and not _wrote_since(connection, record.create_timestamp, run_id):
             return dg.SkipReason(f"run {run_id} has just failed; asked for again ten minutes later")
     return dg.RunRequest(tags={MAX_RUNTIME_TAG: str(settings.scan_max_runtime)})
 
@@ -181,4 +182,8 @@ def _is_silent(connection: Connection, record: dg.RunRecord, settings: Settings,
     since = now - max(timedelta(seconds=2 * settings.scan_claim_seconds), SILENT_AT_LEAST)
     if datetime.fromtimestamp(record.start_time, UTC) > since:
         return False
-    return not connection.execute(text(WROTE), {"since": since, "run": record.dagster_run.run_id}).scalar_one()
+    return not _wrote_since(connection, since, record.dagster_run.run_id)
+
+
+def _wrote_since(connection: Connection, since: datetime, run_id: str) -> bool:
+    return bool(connection.execute(text(WROTE), {"since": since, "run": run_id}).scalar_one())

@@ -176,6 +176,24 @@ def test_a_scan_is_asked_for_when_more_domains_wait_than_one_shard_holds_and_non
     assert asked_for(instance, engine, timedelta(minutes=11)) == "0 domains wait, a sync looks them up"
 
 
+def test_after_a_run_that_failed_on_its_way_another_one_is_asked_for_at_once(
+    instance: dg.DagsterInstance, spread: CountedZone, engine: Engine
+):
+    make_companies(engine, NUMBER)
+    assert scan_job().execute_in_process(instance=instance).success
+    with engine.begin() as connection:
+        offer(connection, [f"d{number}.com" for number in range(SHARD + 5)], again=False)
+    run = create_run_for_test(instance, job_name=SCAN_JOB, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run, "the broker went away")
+    assert "has just failed" in str(asked_for(instance, engine)), "it looked nothing up and may fail so every time"
+    with engine.begin() as connection:
+        written = "UPDATE domain_signals SET run_id = :run, scanned_at = clock_timestamp()"
+        connection.execute(
+            text(f"{written} WHERE domain = (SELECT min(domain) FROM domain_signals)"), {"run": run.run_id}
+        )
+    assert asked_for(instance, engine) is None
+
+
 def begun_with_domains_that_wait(instance: dg.DagsterInstance, engine: Engine) -> dg.DagsterRun:
     """A run that counts as started, of which no shard does anything."""
     with engine.begin() as connection:
