@@ -21,7 +21,7 @@ from rich.text import Text
 from hunter_pipeline.cli.console import err, out, print_json, ready
 from hunter_pipeline.cli.loading import loading
 from hunter_pipeline.cli.sign_in import sign_in
-from hunter_pipeline.store.embedded.users import start_embedded
+from hunter_pipeline.store.embedded.users import EmbeddedError, start_embedded
 
 if TYPE_CHECKING:
     from hunter_pipeline.sandbox.sandbox import Sandbox
@@ -90,23 +90,22 @@ def demo() -> None:
 
 
 def _database_ahead(settings: Settings) -> threading.Thread:
-    """Have the database made, started and given its tables while Dagster is loaded, which takes as long.
+    """Have the embedded database made and started while Dagster is loaded, which takes as long.
 
     What goes wrong is told by who asks for the database next.
     """
-    if settings.database_url is None:
+    embedded = settings.database_url is None
+    if embedded and settings.dagster_database_url is None:
         # A commit need not wait for the disk: what a server loses that crashes within the second, the next demo makes.
         os.environ["PGOPTIONS"] = f"{os.environ.get('PGOPTIONS', '')} -c synchronous_commit=off"
 
-    def make() -> None:
-        with suppress(Exception):
-            if settings.database_url is None:
+    def start() -> None:
+        # Only what is loaded already: two threads that load modules at once may find each other's half loaded.
+        if embedded:
+            with suppress(EmbeddedError):
                 start_embedded(settings.home)
-            from hunter_pipeline.store.database import open_database
 
-            open_database(settings)
-
-    thread = threading.Thread(target=make)
+    thread = threading.Thread(target=start)
     thread.start()
     return thread
 
