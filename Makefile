@@ -41,7 +41,7 @@ test-processes: $(INSTALLED) browser ## Run the tests that start programs: comma
 test-days: $(INSTALLED) ## Run the tests that read dates under other clocks (needs a C compiler)
 	@PYTEST=$(BIN)/pytest SEED=$(SEED) .ci/days
 
-test-celery: $(INSTALLED) ## Run the product as many processes: a scan whose worker is killed, two of each (needs redis-server)
+test-celery: $(INSTALLED) ## Run the product as many processes: a scan whose worker or broker is killed, two of each (needs redis-server)
 	$(BIN)/pytest -q $(MANY)
 
 soak: $(INSTALLED) ## Sync hundreds of times with faults at random, and thousands of wrong referrals; SOAK_SEED=N repeats a run

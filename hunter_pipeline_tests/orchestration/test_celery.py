@@ -1,4 +1,4 @@
-"""A scan on two Celery workers, one of which is killed in the middle: the rows of one process, and the pace of one.
+"""A scan on two Celery workers, of which one, or their broker, is killed in the middle: the rows of one process.
 
 Redis, PostgreSQL, code server, daemon and workers are processes of their own; the daemon's sensor asks for the run.
 """
@@ -66,12 +66,12 @@ def domains_written(engine: Engine) -> int:
     return number
 
 
-def alone(pg_server_url: str, migrated_template: str) -> dict[str, list[object]]:
+def alone(pg_server_url: str, migrated_template: str, number: int) -> dict[str, list[object]]:
     """What one process makes of the same companies."""
     with fresh_database(pg_server_url, migrated_template) as name:
         engine = make_engine(url_of(pg_server_url, name))
         try:
-            make_companies(engine, NUMBER)
+            make_companies(engine, number)
             settings = load_settings(dns_most_queries_per_second=3000, dns_queries_per_second=3000)
             scan_domains(StageContext(engine, "alone"), make_scan(settings))
             return content(engine)
@@ -81,6 +81,10 @@ def alone(pg_server_url: str, migrated_template: str) -> dict[str, list[object]]
 
 def run_state(instance: dg.DagsterInstance) -> Mapping[str, str]:
     return {run.run_id: run.status.value for run in instance.get_runs(dg.RunsFilter(job_name=SCAN_JOB))}
+
+
+def under_way(instance: dg.DagsterInstance) -> bool:
+    return bool({"STARTED", "STARTING", "QUEUED"} & {*run_state(instance).values()})
 
 
 def claimed_by(engine: Engine) -> int:
@@ -102,7 +106,7 @@ def test_two_workers_of_which_one_is_killed_write_what_one_process_writes_at_the
     pg_server_url: str,
     migrated_template: str,
 ):
-    expected = alone(pg_server_url, migrated_template)
+    expected = alone(pg_server_url, migrated_template, NUMBER)
     resolver.times.clear()
     make_companies(engine, NUMBER)
     offer_due(StageContext(engine, "sync"))
@@ -116,7 +120,7 @@ def test_two_workers_of_which_one_is_killed_write_what_one_process_writes_at_the
         os.killpg(second.pid, signal.SIGKILL)
         killed_at = domains_written(engine)
         with worker("third", tmp_path):
-            wait_for(lambda: not {"STARTED", "STARTING", "QUEUED"} & {*run_state(instance).values()}, RUN_SECONDS)
+            wait_for(lambda: not under_way(instance), RUN_SECONDS)
         first.send_signal(signal.SIGTERM)
         assert first.wait() == 0, "a worker that is told to end does so in order"
     assert list(run_state(instance).values()) == ["SUCCESS"], (tmp_path / "first.log").read_text()[-3000:]
@@ -127,3 +131,31 @@ def test_two_workers_of_which_one_is_killed_write_what_one_process_writes_at_the
         for table in ("runs", "run_tags", "event_logs"):
             query = text(f"SELECT count(*) FROM {table} t WHERE CAST(t AS text) LIKE :secret")
             assert connection.execute(query, {"secret": f"%{PASSWORD}%"}).scalar_one() == 0
+
+
+@pytest.mark.timeout(2 * RUN_SECONDS)
+def test_a_broker_that_comes_back_empty_costs_a_run_and_no_domain(
+    instance: dg.DagsterInstance,
+    resolver: CountedZone,
+    engine: Engine,
+    tmp_path: Path,
+    pg_server_url: str,
+    migrated_template: str,
+):
+    number = NUMBER // 2
+    expected = alone(pg_server_url, migrated_template, number)
+    make_companies(engine, number)
+    offer_due(StageContext(engine, "sync"))
+    with worker("first", tmp_path) as first, worker("second", tmp_path), daemon_and_code(tmp_path, "hunter"):
+        with redis(tmp_path):
+            wait_for(lambda: domains_written(engine) > 0, RUN_SECONDS)
+        wrote = domains_written(engine)
+        wait_for(lambda: not under_way(instance), RUN_SECONDS)
+        with redis(tmp_path):
+            wait_for(lambda: domains_written(engine) == number and not under_way(instance), RUN_SECONDS)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait() == 0, "a worker whose broker is away ends in order, too"
+    assert 0 < wrote < number
+    last, *before = run_state(instance).values()  # newest first
+    assert (last, {*before}) == ("SUCCESS", {"FAILURE"})
+    assert differences(content(engine), expected) == []
