@@ -15,12 +15,10 @@ from typing import Any
 from cryptography.fernet import MultiFernet
 from sqlalchemy import Connection, Engine, Row, text
 
-from hunter_pipeline.store.migrate import STAGE_LOCK, check_revision
+from hunter_pipeline.store.migrate import REVISION_NOW, STAGE_LOCK, check_revision
 
 FETCH_LOCK = 0x48554E544553
 """Key of the advisory lock that a fetch holds beside it: it lets go of the stage lock while it waits for the API."""
-
-REVISION_NOW = "SELECT version_num FROM alembic_version"
 
 LOCK_WAIT_SECONDS = 600
 """How long a stage waits for another run's stage; longer than any stage takes in a ten-minute rhythm."""

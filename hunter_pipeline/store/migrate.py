@@ -24,10 +24,11 @@ STAGE_LOCK = 0x48554E544552  # "HUNTER"
 """Key of the advisory lock that a stage holds: two runs may overlap, two stages never write at once, and none while
 revisions run."""
 
-VERSIONS = Path(__file__).parent / "migrations" / "versions"
-
-REVISION = max(file.name.partition("_")[0] for file in VERSIONS.glob("[0-9]*.py"))
+REVISION = max(file.name.partition("_")[0] for file in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))
 """The newest revision of this version. Read when the process starts: an installation may replace the files under it."""
+
+REVISION_NOW = "SELECT version_num FROM alembic_version"
+"""The revision in the database, for `check_revision`."""
 
 
 class SchemaError(ValueError):

@@ -107,7 +107,7 @@ send_alerts(make_engine(sys.argv[1]), sys.argv[2], [Alert(*sys.argv[4:])], datet
 """
 
 
-def see_in_a_process(engine: Engine, channel: Channel, now: datetime) -> "subprocess.Popen[bytes]":
+def see_in_a_process(engine: Engine, channel: Channel, now: datetime) -> subprocess.Popen[bytes]:
     address = engine.url.render_as_string(hide_password=False)
     fault = (FAULT.about, FAULT.reason, str(FAULT.link))
     return subprocess.Popen([sys.executable, "-c", SEEING, address, channel.url, now.isoformat(), *fault])

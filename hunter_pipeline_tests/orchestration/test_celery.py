@@ -6,7 +6,7 @@ Redis, PostgreSQL, code server, daemon and workers are processes of their own; t
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -66,17 +66,25 @@ def domains_written(engine: Engine) -> int:
     return number
 
 
-def alone(pg_server_url: str, migrated_template: str, number: int) -> dict[str, list[object]]:
-    """What one process makes of the same companies."""
-    with fresh_database(pg_server_url, migrated_template) as name:
-        engine = make_engine(url_of(pg_server_url, name))
-        try:
-            make_companies(engine, number)
-            settings = load_settings(dns_most_queries_per_second=3000, dns_queries_per_second=3000)
-            scan_domains(StageContext(engine, "alone"), make_scan(settings))
-            return content(engine)
-        finally:
-            engine.dispose()
+@pytest.fixture
+def alone(
+    resolver: CountedZone, pg_server_url: str, migrated_template: str
+) -> Callable[[int], dict[str, list[object]]]:
+    """What one process makes of so many of the companies; the resolver forgets that it was asked."""
+
+    def scan(number: int) -> dict[str, list[object]]:
+        with fresh_database(pg_server_url, migrated_template) as name:
+            engine = make_engine(url_of(pg_server_url, name))
+            try:
+                make_companies(engine, number)
+                settings = load_settings(dns_most_queries_per_second=3000, dns_queries_per_second=3000)
+                scan_domains(StageContext(engine, "alone"), make_scan(settings))
+                return content(engine)
+            finally:
+                engine.dispose()
+                resolver.times.clear()
+
+    return scan
 
 
 def run_state(instance: dg.DagsterInstance) -> Mapping[str, str]:
@@ -101,13 +109,11 @@ def claimed_by(engine: Engine) -> int:
 def test_two_workers_of_which_one_is_killed_write_what_one_process_writes_at_the_pace_of_one(
     instance: dg.DagsterInstance,
     resolver: CountedZone,
+    alone: Callable[[int], dict[str, list[object]]],
     engine: Engine,
     tmp_path: Path,
-    pg_server_url: str,
-    migrated_template: str,
 ):
-    expected = alone(pg_server_url, migrated_template, NUMBER)
-    resolver.times.clear()
+    expected = alone(NUMBER)
     make_companies(engine, NUMBER)
     offer_due(StageContext(engine, "sync"))
     with (
@@ -135,15 +141,10 @@ def test_two_workers_of_which_one_is_killed_write_what_one_process_writes_at_the
 
 @pytest.mark.timeout(2 * RUN_SECONDS)
 def test_a_broker_that_comes_back_empty_costs_a_run_and_no_domain(
-    instance: dg.DagsterInstance,
-    resolver: CountedZone,
-    engine: Engine,
-    tmp_path: Path,
-    pg_server_url: str,
-    migrated_template: str,
+    instance: dg.DagsterInstance, alone: Callable[[int], dict[str, list[object]]], engine: Engine, tmp_path: Path
 ):
     number = 3 * NUMBER // 4  # so that more than a shard is left, which alone is scanned by a run of its own
-    expected = alone(pg_server_url, migrated_template, number)
+    expected = alone(number)
     make_companies(engine, number)
     offer_due(StageContext(engine, "sync"))
     with worker("first", tmp_path) as first, worker("second", tmp_path), daemon_and_code(tmp_path, "hunter"):
